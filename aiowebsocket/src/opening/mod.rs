@@ -1,1 +1,264 @@
-//! The opening handshake.
+//! The opening handshake (RFC 6455 4), the client's side ([`Opening`]) and the server's ([`Accepting`]).
+//!
+//! Both are machines: bytes and the time go in; bytes, an outcome and the next deadline come out. Nothing here opens
+//! a socket, reads a clock, or draws a random number, and no peer can make it panic, hold more than the limits say,
+//! or work more than once on a byte.
+//!
+//! ```text
+//! Address ─► RequestHead ─► Opening ─► request bytes          request bytes ─► Accepting ─► Request
+//!                              ▲                                                  ▲            │
+//!                              └── response bytes ─► Opened, or HandshakeError    └── accept() or refuse()
+//! ```
+
+mod accept;
+mod body;
+mod error;
+mod extension;
+mod http;
+mod refusal;
+mod request;
+mod response;
+mod url;
+
+use std::mem;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use ::http::StatusCode;
+
+pub use self::accept::{AcceptError, AcceptProgress, Accepting, ReplyError, Request};
+pub use self::error::HandshakeError;
+pub use self::extension::Extension;
+pub use self::http::{FieldError, HeadFault, HeadLimits};
+pub use self::refusal::Refusal;
+pub use self::request::{ExpectedAccept, RequestError, RequestHead};
+pub use self::response::Response;
+pub use self::url::{Address, Host, Scheme, UrlError, Userinfo};
+
+use self::http::HeadReader;
+use self::refusal::PendingRefusal;
+use self::response::Offer;
+
+/// How long the body of a refusal may take after its head. The verdict is known by then and the body only explains
+/// it, so this is what a person waits for an explanation, not what a page needs over a slow line; a server that
+/// keeps its connection open after an undelimited body costs no more than this.
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
+
+/// Interim responses that are passed over. Real servers send one (100 or 103), rarely two.
+const INTERIM_LIMIT: u8 = 8;
+
+/// How much of an answer that is no HTTP is shown: an SSH banner fits, and so does the type of a TLS record.
+const NOT_HTTP_SHOWN: usize = 32;
+
+/// What every HTTP response of ours begins with.
+const HTTP_PREFIX: &[u8] = b"HTTP/";
+
+/// The client's side of the opening handshake.
+///
+/// Four kinds of methods:
+/// * bytes out: [`output`](Self::output) has what must be written now; [`written`](Self::written) says how much was.
+/// * bytes in: [`receive`](Self::receive) takes all it is given, [`receive_end`](Self::receive_end) is the end of the
+///   stream.
+/// * time: [`next_timeout`](Self::next_timeout) says when to call [`handle_timeout`](Self::handle_timeout). `now`
+///   must never run backwards.
+/// * outcomes: the methods that take bytes or time return [`Progress`]. `More` asks for more bytes; `Open` and every
+///   error are final, and every later call is answered [`HandshakeError::Finished`].
+///
+/// The contract: write the output until it is empty, then wait for bytes or the deadline, and hand them in, until
+/// there is an outcome. Reading may begin before all is written: a server may refuse early. How long the whole may
+/// take is the caller's to say; the machine's one deadline is for the body of a refusal.
+#[derive(Debug)]
+pub struct Opening {
+    request: Vec<u8>,
+    written: usize,
+    offer: Offer,
+    state: State,
+}
+
+/// ```text
+/// Head ──101──► Over          Head ──1xx──► Head
+///   └──other──► Body ──its end, 16 KiB, the deadline──► Over
+/// ```
+#[derive(Debug)]
+enum State {
+    Head { reader: HeadReader, interim: u8 },
+    Body { refusal: Box<PendingRefusal>, deadline: Instant },
+    Over,
+}
+
+/// How far a handshake is.
+#[derive(Debug)]
+pub enum Progress {
+    /// It needs more bytes.
+    More,
+    /// The connection is open.
+    Open(Opened),
+}
+
+/// What an opened connection starts with.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Opened {
+    /// The 101.
+    pub response: Response,
+    /// The one of the offered subprotocols that the server chose, if any.
+    pub subprotocol: Option<String>,
+    /// The extensions that the server agreed to; each was offered, its parameters are not judged yet.
+    pub extensions: Vec<Extension>,
+    /// Bytes that came after the head in the same read: the first frames.
+    pub leftover: Vec<u8>,
+}
+
+impl Opening {
+    /// A handshake with this request. The nonce must be 16 fresh random bytes (RFC 6455 4.1); `limits` bound the
+    /// response.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::TooLarge`] and [`RequestError::TooManyLines`], for requests above 64 KiB or 128 lines.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a request belongs to one handshake: its key is used once"
+    )]
+    pub fn new(request: RequestHead, nonce: [u8; 16], limits: HeadLimits) -> Result<Self, RequestError> {
+        let (bytes, accept) = request.encode_within_limits(nonce)?;
+        Ok(Self {
+            request: bytes,
+            written: 0,
+            offer: Offer::new(&request, accept),
+            state: State::Head { reader: HeadReader::new(limits), interim: 0 },
+        })
+    }
+
+    /// The bytes to be written now; empty when there are none.
+    pub fn output(&self) -> &[u8] {
+        &self.request[self.written..]
+    }
+
+    /// The first `n` bytes of the output have been written.
+    ///
+    /// # Panics
+    ///
+    /// When `n` is more than the output has: a mistake of the caller.
+    pub fn written(&mut self, n: usize) {
+        assert!(n <= self.output().len(), "more bytes written than there were");
+        self.written += n;
+    }
+
+    /// Takes bytes of the server, all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError`], when the connection cannot be opened; it is final.
+    pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Result<Progress, HandshakeError> {
+        match mem::replace(&mut self.state, State::Over) {
+            State::Head { reader, interim } => self.receive_head(reader, interim, bytes, now),
+            State::Body { refusal, deadline } => self.receive_body(*refusal, deadline, bytes),
+            State::Over => Err(HandshakeError::Finished),
+        }
+    }
+
+    /// The server ended its stream.
+    ///
+    /// # Errors
+    ///
+    /// Always: the refusal whose body ended by this, or [`HandshakeError::UnexpectedEnd`].
+    pub fn receive_end(&mut self, _now: Instant) -> Result<Progress, HandshakeError> {
+        Err(match mem::replace(&mut self.state, State::Over) {
+            State::Head { reader, .. } => HandshakeError::UnexpectedEnd { received: reader.received() },
+            State::Body { refusal, .. } => HandshakeError::Refused(refusal.end()),
+            State::Over => HandshakeError::Finished,
+        })
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), if at all.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Body { deadline, .. } => Some(deadline),
+            State::Head { .. } | State::Over => None,
+        }
+    }
+
+    /// The time has come, or not yet: a call before the deadline does nothing.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, with what has come of its body.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<Progress, HandshakeError> {
+        match mem::replace(&mut self.state, State::Over) {
+            State::Body { refusal, deadline } if deadline <= now => {
+                Err(HandshakeError::Refused(refusal.give_up()))
+            }
+            State::Over => Err(HandshakeError::Finished),
+            waiting => {
+                self.state = waiting;
+                Ok(Progress::More)
+            }
+        }
+    }
+
+    /// Reads heads until there is a final one.
+    fn receive_head(
+        &mut self,
+        mut reader: HeadReader,
+        mut interim: u8,
+        mut bytes: &[u8],
+        now: Instant,
+    ) -> Result<Progress, HandshakeError> {
+        loop {
+            let pushed = reader.push(bytes);
+            // Judged at the first byte: who speaks another protocol may wait for us forever.
+            let start = &reader.head()[..reader.head().len().min(HTTP_PREFIX.len())];
+            if !HTTP_PREFIX.starts_with(start) {
+                let shown = reader.head().len().min(NOT_HTTP_SHOWN);
+                return Err(HandshakeError::NotHttp { start: reader.head()[..shown].to_vec() });
+            }
+            let pushed = pushed.map_err(|overflow| HandshakeError::overflow(overflow, reader.limits()))?;
+            let Some(taken) = pushed else {
+                self.state = State::Head { reader, interim };
+                return Ok(Progress::More);
+            };
+            bytes = &bytes[taken..];
+            let response = Response::parse(reader.head())?;
+            if response.status == StatusCode::SWITCHING_PROTOCOLS {
+                return self.open(response, bytes);
+            }
+            if !response.status.is_informational() {
+                let deadline = now + REFUSAL_TIME;
+                return self.receive_body(PendingRefusal::new(response), deadline, bytes);
+            }
+            // RFC 9110 15.2: an interim response that was not asked for may be passed over.
+            if interim == INTERIM_LIMIT {
+                return Err(HandshakeError::TooManyInterim { limit: INTERIM_LIMIT });
+            }
+            interim += 1;
+            reader.next_head();
+        }
+    }
+
+    /// A 101 has no body, whatever its header lines say (RFC 9110 15.2): what follows are frames.
+    fn open(&self, response: Response, leftover: &[u8]) -> Result<Progress, HandshakeError> {
+        let agreement = self.offer.check(&response)?;
+        Ok(Progress::Open(Opened {
+            response,
+            subprotocol: agreement.subprotocol,
+            extensions: agreement.extensions,
+            leftover: leftover.to_vec(),
+        }))
+    }
+
+    fn receive_body(
+        &mut self,
+        refusal: PendingRefusal,
+        deadline: Instant,
+        bytes: &[u8],
+    ) -> Result<Progress, HandshakeError> {
+        match refusal.receive(bytes) {
+            ControlFlow::Continue(refusal) => {
+                self.state = State::Body { refusal: Box::new(refusal), deadline };
+                Ok(Progress::More)
+            }
+            ControlFlow::Break(refusal) => Err(HandshakeError::Refused(refusal)),
+        }
+    }
+}

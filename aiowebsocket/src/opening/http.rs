@@ -1,0 +1,405 @@
+//! What both sides of the handshake share: the head of an HTTP/1.1 message (RFC 9112), its limits, its lists,
+//! and the accept value of RFC 6455 1.3.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+
+/// How much of a head a peer may make us hold.
+///
+/// Both limits are judged as the bytes arrive, before memory is taken for them. Interim responses (1xx) and empty
+/// lines before a head count into the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Bytes of the start line and all header lines together, blank line included. Default: 65,536. Servers
+    /// themselves send and take 8 to 64 KiB (cookies and security policies are what fills them), so a larger
+    /// head is a mistake or an attack.
+    pub max_bytes: usize,
+    /// Header lines. Default: 128; real heads have 5 to 40, and common servers stop at 100.
+    pub max_lines: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self { max_bytes: 64 * 1024, max_lines: 128 }
+    }
+}
+
+/// What is wrong with a head that does not follow RFC 9112.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeadFault {
+    /// The first line is neither a request line nor a status line (RFC 9112 3 and 4).
+    StartLine,
+    /// A header name is not a token, has a blank before its colon, or the line is a folded one (RFC 9112 5.1, 5.2).
+    HeaderName,
+    /// A header value has a control character (RFC 9110 5.5).
+    HeaderValue,
+    /// A line ends in a carriage return without a line feed (RFC 9112 2.2).
+    LineEnd,
+}
+
+impl fmt::Display for HeadFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::StartLine => "its first line is malformed",
+            Self::HeaderName => "a header name is malformed, or a line is folded",
+            Self::HeaderValue => "a header value has a control character",
+            Self::LineEnd => "a line does not end in CR LF",
+        })
+    }
+}
+
+/// A header field that must not be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FieldError {
+    /// The name is not a token (RFC 9110 5.1).
+    Name {
+        /// The name as it was given.
+        name: String,
+    },
+    /// The value has a control character other than a tab (RFC 9110 5.5): with CR or LF it would be another line.
+    Value {
+        /// Whose value it is; the value itself is not repeated, it may be a secret.
+        name: String,
+        /// The byte that may not stand there.
+        byte: u8,
+        /// Where it stands, counted from 0.
+        position: usize,
+    },
+    /// The value begins or ends with a blank, which a receiver would cut off (RFC 9110 5.5).
+    Blank {
+        /// Whose value it is.
+        name: String,
+    },
+    /// The handshake writes this field itself.
+    Reserved {
+        /// The name as it was given.
+        name: String,
+        /// Why it is ours, or what to call instead.
+        reason: &'static str,
+    },
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name { name } => write!(
+                f,
+                "the header name {:?} is not a token: use letters, digits and !#$%&'*+-.^_`|~",
+                shortened(name)
+            ),
+            Self::Value { name, byte, position } => write!(
+                f,
+                "the value of the header {name} has the control character 0x{byte:02x} at byte {position}: remove it"
+            ),
+            Self::Blank { name } => {
+                write!(f, "the value of the header {name} begins or ends with a blank: remove it")
+            }
+            Self::Reserved { name, reason } => write!(f, "the header {name} cannot be set: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for FieldError {}
+
+/// Somebody else's text, cut to a length that fits into a message.
+pub(super) fn shortened(text: &str) -> &str {
+    const MOST: usize = 64;
+    let end = (0..=MOST.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+    &text[..end]
+}
+
+/// Refuses a field that would not be one well-formed line (RFC 9110 5.1, 5.5). Bytes from 0x80 up may stand in a
+/// value (obs-text).
+pub(super) fn check_field(name: &str, value: &[u8]) -> Result<(), FieldError> {
+    if !is_token(name.as_bytes()) {
+        return Err(FieldError::Name { name: name.to_owned() });
+    }
+    if let Some(position) = value.iter().position(|&b| b != b'\t' && b.is_ascii_control()) {
+        return Err(FieldError::Value { name: name.to_owned(), byte: value[position], position });
+    }
+    if value.trim_ascii().len() != value.len() {
+        return Err(FieldError::Blank { name: name.to_owned() });
+    }
+    Ok(())
+}
+
+/// Whether these bytes are a token of RFC 9110 5.6.2, which is also what RFC 6455 4.1 asks of a subprotocol.
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().copied().all(is_token_byte)
+}
+
+/// One character of a token (RFC 9110 5.6.2).
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Whether a Host value has only characters of `uri-host [ ":" port ]` (RFC 9110 7.2).
+pub(super) fn is_host(value: &[u8]) -> bool {
+    !value.is_empty()
+        && value.iter().all(|&b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(&b))
+}
+
+/// The members of a list-valued field over all its lines (RFC 9110 5.6.1): blanks around them cut, empty ones passed
+/// over.
+pub(super) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|&b| b == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|member| !member.is_empty())
+}
+
+/// Whether a list-valued field has this token, in any case.
+pub(super) fn list_has(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    list(headers, name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// A field as far as its lines can be told apart: absent, on one line, or on several.
+pub(super) enum Lines<'a> {
+    None,
+    One(&'a HeaderValue),
+    Several,
+}
+
+/// How often a field that may stand only once does stand there.
+pub(super) fn lines_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Lines<'a> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => Lines::None,
+        (Some(line), None) => Lines::One(line),
+        (Some(_), Some(_)) => Lines::Several,
+    }
+}
+
+/// The value of Sec-WebSocket-Accept that answers this Sec-WebSocket-Key (RFC 6455 1.3 and 4.2.2).
+pub(super) fn accept_value(key: &[u8]) -> String {
+    // RFC 6455 1.3: a number that no server answers with unless it knows the protocol.
+    const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let mut sha1 = sha1_smol::Sha1::new();
+    sha1.update(key);
+    sha1.update(GUID);
+    STANDARD.encode(sha1.digest().bytes())
+}
+
+/// A head outgrew its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeadOverflow {
+    Bytes,
+    Lines,
+}
+
+/// Collects a head until its blank line. Every byte is looked at once, so a peer that sends them singly causes no
+/// more work than one that sends them together.
+///
+/// A line may end in LF alone, which RFC 9112 2.2 allows a reader; empty lines before the first are passed over
+/// (RFC 9112 2.2 asks it of servers; from a server that does it, it is harmless).
+#[derive(Debug)]
+pub(super) struct HeadReader {
+    limits: HeadLimits,
+    head: Vec<u8>,
+    /// Where in `head` the current line begins.
+    line_start: usize,
+    /// Complete lines in `head`, start line included.
+    lines: usize,
+    /// Bytes over all heads so far.
+    received: usize,
+}
+
+impl HeadReader {
+    pub(super) fn new(limits: HeadLimits) -> Self {
+        Self { limits, head: Vec::new(), line_start: 0, lines: 0, received: 0 }
+    }
+
+    /// The limits it keeps.
+    pub(super) fn limits(&self) -> HeadLimits {
+        self.limits
+    }
+
+    /// What has come of the current head; with its blank line once `push` returned `Some`.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// How many bytes have come over all heads.
+    pub(super) fn received(&self) -> usize {
+        self.received
+    }
+
+    /// Makes ready for another head after an interim response. What was received stays counted.
+    pub(super) fn next_head(&mut self) {
+        self.head.clear();
+        self.line_start = 0;
+        self.lines = 0;
+    }
+
+    /// Takes bytes. `Some(n)`: the head ended with the first `n` of them, the rest is not touched. `None`: all taken,
+    /// and the head goes on.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadOverflow> {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let rest = &bytes[taken..];
+            let end = rest.iter().position(|&b| b == b'\n').map_or(rest.len(), |i| i + 1);
+            self.append(&rest[..end])?;
+            taken += end;
+            if rest[end - 1] == b'\n' && self.end_line()? {
+                return Ok(Some(taken));
+            }
+        }
+        Ok(None)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), HeadOverflow> {
+        let room = self.limits.max_bytes.saturating_sub(self.received);
+        let fitting = bytes.len().min(room);
+        self.head.extend_from_slice(&bytes[..fitting]);
+        self.received += fitting;
+        if fitting < bytes.len() { Err(HeadOverflow::Bytes) } else { Ok(()) }
+    }
+
+    /// Judges the line that just ended; true when it was the blank line after a head.
+    fn end_line(&mut self) -> Result<bool, HeadOverflow> {
+        let blank = matches!(&self.head[self.line_start..], b"\n" | b"\r\n");
+        if blank && self.lines == 0 {
+            self.head.clear();
+            return Ok(false);
+        }
+        if blank {
+            return Ok(true);
+        }
+        // The start line is not a header line.
+        if self.lines > self.limits.max_lines {
+            return Err(HeadOverflow::Lines);
+        }
+        self.lines += 1;
+        self.line_start = self.head.len();
+        Ok(false)
+    }
+}
+
+/// Why a complete head was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeadError {
+    Fault(HeadFault),
+    /// The version is neither HTTP/1.0 nor HTTP/1.1.
+    Version,
+}
+
+/// The parts of a request that a server asks about.
+pub(super) struct ParsedRequest {
+    pub(super) method: String,
+    pub(super) target: String,
+    pub(super) version: Version,
+    pub(super) headers: HeaderMap,
+}
+
+/// Parses the complete head of a request.
+pub(super) fn parse_request(head: &[u8]) -> Result<ParsedRequest, HeadError> {
+    let mut fields = room_for_fields(head);
+    let mut request = httparse::Request::new(&mut fields);
+    let status = request.parse(head).map_err(head_error)?;
+    match (status, request.method, request.path, request.version) {
+        (httparse::Status::Complete(length), Some(method), Some(target), Some(minor))
+            if length == head.len() =>
+        {
+            let (method, target) = (method.to_owned(), target.to_owned());
+            let headers = header_map(request.headers)?;
+            Ok(ParsedRequest { method, target, version: version(minor), headers })
+        }
+        _ => Err(HeadError::Fault(HeadFault::StartLine)),
+    }
+}
+
+/// Parses the complete head of a response.
+pub(super) fn parse_response(head: &[u8]) -> Result<(StatusCode, Version, HeaderMap), HeadError> {
+    let mut fields = room_for_fields(head);
+    let mut response = httparse::Response::new(&mut fields);
+    let status = response.parse(head).map_err(head_error)?;
+    match (status, response.code, response.version) {
+        (httparse::Status::Complete(length), Some(code), Some(minor)) if length == head.len() => {
+            // Three digits that are no status, such as 042, are as malformed as letters (RFC 9110 15).
+            let status = StatusCode::from_u16(code).map_err(|_| HeadError::Fault(HeadFault::StartLine))?;
+            Ok((status, version(minor), header_map(response.headers)?))
+        }
+        _ => Err(HeadError::Fault(HeadFault::StartLine)),
+    }
+}
+
+/// One slot a line: the reader has bounded the lines already.
+fn room_for_fields(head: &[u8]) -> Vec<httparse::Header<'_>> {
+    vec![httparse::EMPTY_HEADER; head.iter().filter(|&&b| b == b'\n').count()]
+}
+
+fn version(minor: u8) -> Version {
+    if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 }
+}
+
+fn header_map(fields: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_| HeadError::Fault(HeadFault::HeaderName))?;
+        let value =
+            HeaderValue::from_bytes(field.value).map_err(|_| HeadError::Fault(HeadFault::HeaderValue))?;
+        // `try_`: the map's own bound of 32,768 names can be met when a user has raised the limits.
+        headers.try_append(name, value).map_err(|_| HeadError::Fault(HeadFault::HeaderName))?;
+    }
+    Ok(headers)
+}
+
+fn head_error(error: httparse::Error) -> HeadError {
+    match error {
+        httparse::Error::Version => HeadError::Version,
+        httparse::Error::Status | httparse::Error::Token => HeadError::Fault(HeadFault::StartLine),
+        httparse::Error::HeaderName | httparse::Error::TooManyHeaders => {
+            HeadError::Fault(HeadFault::HeaderName)
+        }
+        httparse::Error::HeaderValue => HeadError::Fault(HeadFault::HeaderValue),
+        httparse::Error::NewLine => HeadError::Fault(HeadFault::LineEnd),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_accept_value_of_rfc6455_1_3() {
+        assert_eq!(accept_value(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn a_list_runs_over_lines_and_empty_members() {
+        let mut headers = HeaderMap::new();
+        headers.append("connection", HeaderValue::from_static(", keep-alive ,,"));
+        headers.append("connection", HeaderValue::from_static("\tUpGrade"));
+        let name = http::header::CONNECTION;
+        assert_eq!(list(&headers, &name).collect::<Vec<_>>(), [&b"keep-alive"[..], b"UpGrade"]);
+        assert!(list_has(&headers, &name, "upgrade"));
+        assert!(!list_has(&headers, &name, "up"));
+    }
+
+    #[test]
+    fn a_head_may_have_exactly_its_limit() {
+        let head = b"HTTP/1.1 101 S\r\na: b\r\n\r\n";
+        let check = |max_bytes, max_lines| HeadReader::new(HeadLimits { max_bytes, max_lines }).push(head);
+        assert_eq!(check(head.len(), 1), Ok(Some(head.len())));
+        assert_eq!(check(head.len() - 1, 1), Err(HeadOverflow::Bytes));
+        assert_eq!(check(head.len(), 0), Err(HeadOverflow::Lines));
+    }
+
+    #[test]
+    fn a_reader_never_holds_more_than_its_limit() {
+        let mut reader = HeadReader::new(HeadLimits { max_bytes: 100, max_lines: 5 });
+        assert_eq!(reader.push(&vec![b'x'; 1 << 20]), Err(HeadOverflow::Bytes));
+        assert!(reader.head.capacity() <= 200);
+        // Blank lines before a head are dropped, and counted.
+        let mut reader = HeadReader::new(HeadLimits { max_bytes: 100, max_lines: 5 });
+        assert_eq!(reader.push(&b"\r\n".repeat(51)), Err(HeadOverflow::Bytes));
+    }
+}

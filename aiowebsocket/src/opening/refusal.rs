@@ -1,0 +1,88 @@
+//! A server's answer other than 101, kept for the user to read.
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+use http::header::{LOCATION, SEC_WEBSOCKET_VERSION};
+use http::{HeaderMap, StatusCode};
+
+use super::body::{Body, BodyProgress};
+use super::http::list;
+use super::response::Response;
+
+/// The server's answer when it does not open the connection: an error, a redirect, a demand for credentials.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The status code.
+    pub status: StatusCode,
+    /// The header lines.
+    pub headers: HeaderMap,
+    /// The first 16 KiB of the body, in the content coding it came in.
+    pub body: Vec<u8>,
+    /// Whether `body` is the whole of it: false when it was larger, broken off, or slower than two seconds.
+    pub is_complete: bool,
+}
+
+impl Refusal {
+    /// The protocol versions that the server names in Sec-WebSocket-Version, as RFC 6455 4.4 asks of one that does
+    /// not speak ours; what is no version is passed over.
+    pub fn supported_versions(&self) -> Vec<u8> {
+        list(&self.headers, &SEC_WEBSOCKET_VERSION)
+            .filter_map(|version| str::from_utf8(version).ok()?.parse().ok())
+            .collect()
+    }
+
+    /// Where a redirect (3xx) points to, as the server wrote it.
+    pub fn location(&self) -> Option<&str> {
+        self.headers.get(LOCATION)?.to_str().ok()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `StatusCode` shows the registered reason; the server's own may say anything.
+        match self.status.canonical_reason() {
+            Some(reason) => write!(f, "the server refused the upgrade: {} {reason}", self.status.as_str()),
+            None => write!(f, "the server refused the upgrade: {}", self.status.as_str()),
+        }
+    }
+}
+
+/// A refusal whose body is on its way.
+#[derive(Debug)]
+pub(super) struct PendingRefusal {
+    response: Response,
+    body: Body,
+}
+
+impl PendingRefusal {
+    pub(super) fn new(response: Response) -> Self {
+        Self { body: Body::of(&response), response }
+    }
+
+    /// Takes bytes of the body; breaks with the refusal when they were the last that are wanted.
+    pub(super) fn receive(mut self, bytes: &[u8]) -> ControlFlow<Box<Refusal>, Self> {
+        match self.body.push(bytes) {
+            BodyProgress::More => ControlFlow::Continue(self),
+            BodyProgress::Complete => ControlFlow::Break(self.finish(true)),
+            BodyProgress::Cut => ControlFlow::Break(self.finish(false)),
+        }
+    }
+
+    /// The server ended its stream.
+    pub(super) fn end(self) -> Box<Refusal> {
+        let is_complete = self.body.is_complete_at_end();
+        self.finish(is_complete)
+    }
+
+    /// What there is, when there is no more time.
+    pub(super) fn give_up(self) -> Box<Refusal> {
+        self.finish(false)
+    }
+
+    fn finish(self, is_complete: bool) -> Box<Refusal> {
+        let Response { status, headers, .. } = self.response;
+        Box::new(Refusal { status, headers, body: self.body.into_bytes(), is_complete })
+    }
+}

@@ -1,0 +1,332 @@
+//! The client's upgrade request (RFC 6455 4.1), kept as an ordered list: some servers and most firewalls that guess
+//! at browsers look at the order and the spelling of header names, which a map keeps neither of.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::extension::parse_extensions;
+use super::http::{FieldError, accept_value, check_field, is_token, shortened};
+use super::url::Address;
+
+/// The most bytes a request may have: what a server of ours would take (`HeadLimits`), and more than others take.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// The most header lines of the user's own and optional ones together, for the same reason.
+const MAX_LINES: usize = 128;
+
+/// What `User-Agent` says unless it is set or removed.
+const USER_AGENT: &str = concat!("aiowebsocket/", env!("CARGO_PKG_VERSION"));
+
+/// An upgrade request: one address, and the header lines in the order in which they are sent.
+///
+/// The order is Host, Connection, Upgrade, User-Agent, Authorization (when the address has a user), yours as they
+/// were given, then the Sec-WebSocket- lines. There is no Origin unless you set one: it is for browsers (RFC 6455
+/// 4.1).
+///
+/// `Debug` shows the names of the header lines and no values.
+#[derive(Clone)]
+pub struct RequestHead {
+    resource: String,
+    lines: Vec<Line>,
+    subprotocols: Vec<String>,
+    extensions: Vec<String>,
+}
+
+#[derive(Clone)]
+struct Line {
+    name: String,
+    value: Vec<u8>,
+}
+
+impl Line {
+    fn new(name: &str, value: impl Into<Vec<u8>>) -> Self {
+        Self { name: name.to_owned(), value: value.into() }
+    }
+}
+
+impl RequestHead {
+    /// The request for this address, with the default header lines.
+    pub fn new(address: &Address) -> Self {
+        let mut lines = vec![
+            Line::new("Host", address.authority_for_host_header()),
+            Line::new("Connection", "Upgrade"),
+            Line::new("Upgrade", "websocket"),
+            Line::new("User-Agent", USER_AGENT),
+        ];
+        if let Some(userinfo) = address.userinfo() {
+            let credentials = format!("{}:{}", userinfo.user(), userinfo.password());
+            lines.push(Line::new("Authorization", format!("Basic {}", STANDARD.encode(credentials))));
+        }
+        Self {
+            resource: address.resource().to_owned(),
+            lines,
+            subprotocols: Vec::new(),
+            extensions: Vec::new(),
+        }
+    }
+
+    /// Adds a header line, name and value as given.
+    ///
+    /// Host, User-Agent, Authorization and Origin may stand only once: setting one that is there replaces it at its
+    /// place, with your spelling. Any other name may be added several times, and all of them are sent.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::Field`] for a name that is not a token, a value with control characters (a tab inside it is
+    /// allowed, as are bytes from 0x80 up), and for names that the handshake sets itself.
+    pub fn header(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<&mut Self, RequestError> {
+        check_field(name, value.as_ref())?;
+        if let Some(reason) = reserved(name) {
+            return Err(FieldError::Reserved { name: name.to_owned(), reason }.into());
+        }
+        let line = Line::new(name, value.as_ref());
+        match self.lines.iter_mut().find(|old| is_single(name) && old.name.eq_ignore_ascii_case(name)) {
+            Some(old) => *old = line,
+            None => self.lines.push(line),
+        }
+        Ok(self)
+    }
+
+    /// Takes out every header line of this name, in any case; nothing happens when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::Required`] for Host and for what the handshake sets itself.
+    pub fn remove(&mut self, name: &str) -> Result<&mut Self, RequestError> {
+        if name.eq_ignore_ascii_case("Host") || reserved(name).is_some() {
+            return Err(RequestError::Required { name: name.to_owned() });
+        }
+        self.lines.retain(|line| !line.name.eq_ignore_ascii_case(name));
+        Ok(self)
+    }
+
+    /// Sets the subprotocols offered, the one liked best first. None by default.
+    ///
+    /// # Errors
+    ///
+    /// Each must be a token, and none may stand twice (RFC 6455 4.1, item 10 of the request).
+    pub fn subprotocols<I>(&mut self, subprotocols: I) -> Result<&mut Self, RequestError>
+    where
+        I: IntoIterator<Item: Into<String>>,
+    {
+        let subprotocols: Vec<String> = subprotocols.into_iter().map(Into::into).collect();
+        let mut seen = HashSet::new();
+        for name in &subprotocols {
+            if !is_token(name.as_bytes()) {
+                return Err(RequestError::InvalidSubprotocol { name: name.clone() });
+            }
+            if !seen.insert(name) {
+                return Err(RequestError::DuplicateSubprotocol { name: name.clone() });
+            }
+        }
+        self.subprotocols = subprotocols;
+        Ok(self)
+    }
+
+    /// Sets the extensions offered, each as it stands in Sec-WebSocket-Extensions, such as
+    /// `permessage-deflate; client_max_window_bits`. None by default.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::InvalidExtension`] for one that does not follow RFC 6455 9.1.
+    pub fn extensions<I>(&mut self, offers: I) -> Result<&mut Self, RequestError>
+    where
+        I: IntoIterator<Item: Into<String>>,
+    {
+        let offers: Vec<String> = offers.into_iter().map(|offer| offer.into().trim().to_owned()).collect();
+        if let Some(offer) = offers.iter().find(|offer| parse_extensions(offer.as_bytes()).is_err()) {
+            return Err(RequestError::InvalidExtension { offer: offer.clone() });
+        }
+        self.extensions = offers;
+        Ok(self)
+    }
+
+    /// The request's bytes, and what Sec-WebSocket-Accept must answer to them.
+    ///
+    /// The nonce must be 16 fresh random bytes for every connection (RFC 6455 4.1).
+    pub fn encode(&self, nonce: [u8; 16]) -> (Vec<u8>, ExpectedAccept) {
+        let key = STANDARD.encode(nonce);
+        let mut bytes = format!("GET {} HTTP/1.1\r\n", self.resource).into_bytes();
+        for line in &self.lines {
+            put_line(&mut bytes, &line.name, &line.value);
+        }
+        put_line(&mut bytes, "Sec-WebSocket-Key", key.as_bytes());
+        put_line(&mut bytes, "Sec-WebSocket-Version", b"13");
+        if !self.subprotocols.is_empty() {
+            put_line(&mut bytes, "Sec-WebSocket-Protocol", self.subprotocols.join(", ").as_bytes());
+        }
+        if !self.extensions.is_empty() {
+            put_line(&mut bytes, "Sec-WebSocket-Extensions", self.extensions.join(", ").as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        (bytes, ExpectedAccept(accept_value(key.as_bytes())))
+    }
+
+    /// `encode`, for a request that is not larger than servers take.
+    pub(super) fn encode_within_limits(
+        &self,
+        nonce: [u8; 16],
+    ) -> Result<(Vec<u8>, ExpectedAccept), RequestError> {
+        if self.lines.len() > MAX_LINES {
+            return Err(RequestError::TooManyLines { lines: self.lines.len(), limit: MAX_LINES });
+        }
+        let (bytes, accept) = self.encode(nonce);
+        if bytes.len() > MAX_BYTES {
+            return Err(RequestError::TooLarge { bytes: bytes.len(), limit: MAX_BYTES });
+        }
+        Ok((bytes, accept))
+    }
+
+    /// The subprotocols a server may choose from.
+    pub(super) fn offered_subprotocols(&self) -> &[String] {
+        &self.subprotocols
+    }
+
+    /// The names of the extensions a server may agree to.
+    pub(super) fn offered_extensions(&self) -> Vec<String> {
+        let names = |offer: &String| parse_extensions(offer.as_bytes()).unwrap_or_default();
+        self.extensions.iter().flat_map(names).map(|extension| extension.name).collect()
+    }
+}
+
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("path", &self.resource.split('?').next().unwrap_or_default())
+            .field("lines", &self.lines.iter().map(|line| &line.name).collect::<Vec<_>>())
+            .field("subprotocols", &self.subprotocols)
+            .field("extensions", &self.extensions)
+            .finish()
+    }
+}
+
+/// The one value of Sec-WebSocket-Accept that answers a request's key (RFC 6455 4.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpectedAccept(String);
+
+impl ExpectedAccept {
+    /// Whether the server's value, without blanks around it, is the right one.
+    pub fn matches(&self, value: &[u8]) -> bool {
+        self.0.as_bytes() == value
+    }
+
+    /// The right value.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a request cannot be sent as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// A header field that must not be written.
+    Field(FieldError),
+    /// The handshake is nothing without this header line.
+    Required {
+        /// The name as it was given.
+        name: String,
+    },
+    /// A subprotocol that is not a token.
+    InvalidSubprotocol {
+        /// The name as it was given.
+        name: String,
+    },
+    /// A subprotocol that is offered twice.
+    DuplicateSubprotocol {
+        /// The name as it was given.
+        name: String,
+    },
+    /// An extension offer that does not follow RFC 6455 9.1.
+    InvalidExtension {
+        /// The offer as it was given.
+        offer: String,
+    },
+    /// The request has more bytes than servers take.
+    TooLarge {
+        /// How many it has.
+        bytes: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// The request has more header lines than servers take.
+    TooManyLines {
+        /// How many it has.
+        lines: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(error) => error.fmt(f),
+            Self::Required { name } => {
+                write!(f, "the header {:?} cannot be removed: the handshake needs it", shortened(name))
+            }
+            Self::InvalidSubprotocol { name } => write!(
+                f,
+                "the subprotocol {:?} is not a token: use letters, digits and !#$%&'*+-.^_`|~",
+                shortened(name)
+            ),
+            Self::DuplicateSubprotocol { name } => {
+                write!(f, "the subprotocol {:?} is offered twice: offer it once", shortened(name))
+            }
+            Self::InvalidExtension { offer } => write!(
+                f,
+                "the extension offer {:?} is malformed: write it as in \"name; parameter=value\"",
+                shortened(offer)
+            ),
+            Self::TooLarge { bytes, limit } => {
+                write!(f, "the request has {bytes} bytes, and servers take no more than {limit}")
+            }
+            Self::TooManyLines { lines, limit } => {
+                write!(f, "the request has {lines} header lines, and servers take no more than {limit}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+impl From<FieldError> for RequestError {
+    fn from(error: FieldError) -> Self {
+        Self::Field(error)
+    }
+}
+
+/// Why the user may not set this header.
+fn reserved(name: &str) -> Option<&'static str> {
+    const OURS: &str = "the handshake sets it";
+    const RESERVED: [(&str, &str); 9] = [
+        ("Connection", OURS),
+        ("Upgrade", OURS),
+        ("Sec-WebSocket-Key", OURS),
+        ("Sec-WebSocket-Version", OURS),
+        ("Sec-WebSocket-Protocol", "offer subprotocols with subprotocols()"),
+        ("Sec-WebSocket-Extensions", "offer extensions with extensions()"),
+        ("Sec-WebSocket-Accept", "only a server sends it"),
+        // Either would announce a body, and a server would read frames as that body.
+        ("Content-Length", "an upgrade request has no body"),
+        ("Transfer-Encoding", "an upgrade request has no body"),
+    ];
+    RESERVED.iter().find(|(ours, _)| ours.eq_ignore_ascii_case(name)).map(|&(_, reason)| reason)
+}
+
+/// Header lines that may stand only once (RFC 9110 7.2, 10.1.5 and 11.6.2, RFC 6454 7.3).
+fn is_single(name: &str) -> bool {
+    ["Host", "User-Agent", "Authorization", "Origin"].iter().any(|single| single.eq_ignore_ascii_case(name))
+}
+
+/// Writes one header line. Both parts were checked when they were taken.
+pub(super) fn put_line(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
+    debug_assert!(check_field(name, value).is_ok(), "a header line is checked before it is kept");
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(b": ");
+    bytes.extend_from_slice(value);
+    bytes.extend_from_slice(b"\r\n");
+}

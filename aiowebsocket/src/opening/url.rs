@@ -1,0 +1,464 @@
+//! `ws://` and `wss://` addresses (RFC 6455 3, on the grammar of RFC 3986).
+//!
+//! A splitter of our own: the handshake needs five parts of an address and strict rules about them, and nothing of
+//! what a general URL type does to an address (normalising paths, guessing hosts, rewriting escapes).
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use super::http::shortened;
+
+/// Where to connect and what to ask for: a parsed `ws://` or `wss://` address.
+///
+/// Neither `Display` nor `Debug` shows the user's name, the password, or the query, which is where tokens are put.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Address {
+    scheme: Scheme,
+    userinfo: Option<Userinfo>,
+    host: Host,
+    port: u16,
+    resource: String,
+}
+
+/// How the connection is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// `ws://`: plain TCP, port 80 unless named.
+    Ws,
+    /// `wss://`: TLS, port 443 unless named.
+    Wss,
+}
+
+impl Scheme {
+    /// The port when the address names none (RFC 6455 3): 80 or 443.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Ws => 80,
+            Self::Wss => 443,
+        }
+    }
+
+    /// `"ws"` or `"wss"`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+}
+
+/// A host: a name in ASCII and lower case, or an IP address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A name to be resolved; international names are punycode here.
+    Name(String),
+    /// An IPv4 address in its four-number form.
+    Ipv4(Ipv4Addr),
+    /// An IPv6 address, which stood in brackets.
+    Ipv6(Ipv6Addr),
+}
+
+/// The name and password that stood before the `@`, percent-decoded. Sent as `Authorization: Basic`; shown nowhere.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Userinfo {
+    user: String,
+    password: String,
+}
+
+impl Userinfo {
+    /// The name, without a colon (RFC 7617 2).
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The password; empty when there was none.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+}
+
+impl fmt::Debug for Userinfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Userinfo(…)")
+    }
+}
+
+impl Address {
+    /// Reads an address such as `wss://user:password@example.com:8443/feed?symbol=x`.
+    ///
+    /// The scheme and the host are taken in any case. Percent-escapes of the path and query stay as they are; other
+    /// characters that a URI cannot hold but people paste (`é`, `{`, `|`, …) are percent-encoded there (RFC 3987
+    /// 3.1). A query that is empty is left out, as RFC 6455 3 has it.
+    ///
+    /// # Errors
+    ///
+    /// [`UrlError`] says what is wrong and what to write instead. Control characters and blanks are refused
+    /// everywhere, in the host also behind percent-escapes; so are fragments (RFC 6455 3).
+    pub fn parse(address: &str) -> Result<Self, UrlError> {
+        refuse_forbidden(address)?;
+        let (scheme, rest) = split_scheme(address)?;
+        if rest.contains('#') {
+            return Err(UrlError::Fragment);
+        }
+        // A `\` is no delimiter here: where browsers end the host with it, we refuse it as a part of the host.
+        let (authority, resource) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (userinfo, host_and_port) = match authority.rsplit_once('@') {
+            Some((userinfo, rest)) => (parse_userinfo(userinfo)?, rest),
+            None => (None, authority),
+        };
+        let (host, port) = split_port(host_and_port)?;
+        Ok(Self {
+            scheme,
+            userinfo,
+            host: parse_host(host)?,
+            port: parse_port(port)?.unwrap_or(scheme.default_port()),
+            resource: parse_resource(resource)?,
+        })
+    }
+
+    /// `ws` or `wss`.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Whether the connection must be TLS.
+    pub fn is_secure(&self) -> bool {
+        self.scheme == Scheme::Wss
+    }
+
+    /// The name and password, if the address had them.
+    pub fn userinfo(&self) -> Option<&Userinfo> {
+        self.userinfo.as_ref()
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The port, named or default; never 0.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Path and query as they stand in the request line (the /resource name/ of RFC 6455 3): ASCII, begins with `/`.
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+
+    /// The value of the Host header: the host, an IPv6 address in brackets, and the port unless it is the default
+    /// one (RFC 6455 4.1).
+    pub fn authority_for_host_header(&self) -> String {
+        let host = match &self.host {
+            Host::Ipv6(address) => format!("[{address}]"),
+            _ => self.dial_host(),
+        };
+        if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
+    }
+
+    /// The host as resolvers and TLS want it: an IPv6 address without brackets.
+    pub fn dial_host(&self) -> String {
+        match &self.host {
+            Host::Name(name) => name.clone(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = UrlError;
+
+    fn from_str(address: &str) -> Result<Self, UrlError> {
+        Self::parse(address)
+    }
+}
+
+impl fmt::Display for Address {
+    /// The address without its userinfo; a query is shown as `?…`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, query) = match self.resource.split_once('?') {
+            Some((path, _)) => (path, "?…"),
+            None => (self.resource.as_str(), ""),
+        };
+        write!(f, "{}://{}{path}{query}", self.scheme.as_str(), self.authority_for_host_header())
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({self})")
+    }
+}
+
+/// Why an address was refused. The messages say what is wrong, where, and what to write instead; none repeats the
+/// userinfo or the query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// There is no `scheme://` at the beginning.
+    MissingScheme,
+    /// The scheme is not `ws` or `wss`.
+    UnsupportedScheme {
+        /// The scheme, in lower case.
+        scheme: String,
+    },
+    /// A control character or a blank.
+    ForbiddenCharacter {
+        /// The character.
+        character: char,
+        /// The byte of the address at which it stands, from 0.
+        position: usize,
+    },
+    /// A `#`: WebSocket addresses have no fragment (RFC 6455 3).
+    Fragment,
+    /// A `%` that two hexadecimal digits do not follow.
+    InvalidEscape,
+    /// The user or the password cannot be sent: control characters, bytes that are not UTF-8, a colon in the name
+    /// (RFC 7617 2), or a second `@`.
+    InvalidUserinfo,
+    /// There is no host.
+    EmptyHost,
+    /// The host has a character that no host has, possibly behind a percent-escape.
+    InvalidHostCharacter {
+        /// The character.
+        character: char,
+    },
+    /// The percent-escapes of the host are not UTF-8.
+    InvalidHostEncoding,
+    /// The host is not ASCII, and the feature `idn` is not on.
+    InternationalHost,
+    /// The host is not ASCII, and is not a valid international name.
+    InvalidInternationalHost,
+    /// More than one colon without brackets.
+    UnbracketedIpv6,
+    /// What stands in the brackets is no IPv6 address, or the bracket is not closed.
+    InvalidIpv6,
+    /// An IPv6 address with a zone (`%eth0`), which means nothing to a server and cannot stand in a Host header.
+    ZoneId,
+    /// The port is not a number.
+    InvalidPort,
+    /// The port is 0.
+    PortZero,
+    /// The port is above 65,535.
+    PortTooLarge,
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingScheme => {
+                f.write_str("the address has no scheme: begin it with \"ws://\" or \"wss://\"")
+            }
+            Self::UnsupportedScheme { scheme } => {
+                let instead = match scheme.as_str() {
+                    "http" => "use ws://",
+                    "https" => "use wss://",
+                    _ => "use ws:// or wss://",
+                };
+                write!(f, "{:?} is not a WebSocket scheme: {instead}", shortened(scheme))
+            }
+            Self::ForbiddenCharacter { character, position } => {
+                let kind = if character.is_control() { "control character" } else { "blank" };
+                write!(
+                    f,
+                    "the address has the {kind} U+{:04X} at byte {position}: remove it, or percent-encode it in the path or query",
+                    u32::from(*character)
+                )
+            }
+            Self::Fragment => f.write_str(
+                "the address has a fragment, which WebSocket addresses cannot have: remove it, or write %23 for a \"#\"",
+            ),
+            Self::InvalidEscape => f.write_str(
+                "the address has a \"%\" without two hexadecimal digits after it: write %25 for a \"%\"",
+            ),
+            Self::InvalidUserinfo => f.write_str(
+                "the user or password in the address cannot be sent: percent-encode \"@\" as %40, use UTF-8, no control characters, and no colon in the user",
+            ),
+            Self::EmptyHost => f.write_str("the address has no host: write one after \"://\""),
+            Self::InvalidHostCharacter { character } => write!(
+                f,
+                "the host has the character {character:?}: use a name of letters, digits, hyphens and dots, or an IP address"
+            ),
+            Self::InvalidHostEncoding => {
+                f.write_str("the percent-escapes of the host are not UTF-8: write the name in punycode")
+            }
+            Self::InternationalHost => f.write_str(
+                "the host is not ASCII: write it in punycode (xn--…), or build aiowebsocket with the feature \"idn\"",
+            ),
+            Self::InvalidInternationalHost => {
+                f.write_str("the host is not a valid international name: check its spelling")
+            }
+            Self::UnbracketedIpv6 => {
+                f.write_str("the host has several colons: write an IPv6 address in brackets, as in ws://[::1]:80/")
+            }
+            Self::InvalidIpv6 => {
+                f.write_str("the brackets do not hold an IPv6 address: write it as in ws://[::1]:80/")
+            }
+            Self::ZoneId => f.write_str(
+                "the IPv6 address has a zone (\"%…\"), which cannot be part of a WebSocket address: remove it",
+            ),
+            Self::InvalidPort => f.write_str("the port is not a number: write 1 to 65535 after the colon"),
+            Self::PortZero => f.write_str("the port is 0, which cannot be connected to: write 1 to 65535"),
+            Self::PortTooLarge => f.write_str("the port is above 65535: write 1 to 65535"),
+        }
+    }
+}
+
+impl std::error::Error for UrlError {}
+
+fn is_forbidden(character: char) -> bool {
+    character.is_control() || character.is_whitespace()
+}
+
+fn refuse_forbidden(address: &str) -> Result<(), UrlError> {
+    match address.char_indices().find(|&(_, character)| is_forbidden(character)) {
+        Some((position, character)) => Err(UrlError::ForbiddenCharacter { character, position }),
+        None => Ok(()),
+    }
+}
+
+fn split_scheme(address: &str) -> Result<(Scheme, &str), UrlError> {
+    let (scheme, rest) = address.split_once("://").ok_or(UrlError::MissingScheme)?;
+    // RFC 3986 3.1. What is no scheme by its grammar (`host/?next=http`) is no wrong scheme, but a missing one.
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    if !is_scheme {
+        return Err(UrlError::MissingScheme);
+    }
+    match scheme.to_ascii_lowercase().as_str() {
+        "ws" => Ok((Scheme::Ws, rest)),
+        "wss" => Ok((Scheme::Wss, rest)),
+        scheme => Err(UrlError::UnsupportedScheme { scheme: scheme.to_owned() }),
+    }
+}
+
+fn parse_userinfo(userinfo: &str) -> Result<Option<Userinfo>, UrlError> {
+    if userinfo.is_empty() {
+        return Ok(None);
+    }
+    // A raw `@` leaves open where the host begins.
+    if userinfo.contains('@') {
+        return Err(UrlError::InvalidUserinfo);
+    }
+    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    let decode = |part: &str| {
+        let part = String::from_utf8(percent_decode(part)?).map_err(|_| UrlError::InvalidUserinfo)?;
+        if part.chars().any(char::is_control) { Err(UrlError::InvalidUserinfo) } else { Ok(part) }
+    };
+    let (user, password) = (decode(user)?, decode(password)?);
+    if user.contains(':') {
+        return Err(UrlError::InvalidUserinfo);
+    }
+    Ok(Some(Userinfo { user, password }))
+}
+
+/// The host and what stands after its colon.
+fn split_port(authority: &str) -> Result<(&str, &str), UrlError> {
+    if authority.starts_with('[') {
+        let end = authority.find(']').ok_or(UrlError::InvalidIpv6)?;
+        let (host, port) = authority.split_at(end + 1);
+        return match port.strip_prefix(':') {
+            Some(port) => Ok((host, port)),
+            None if port.is_empty() => Ok((host, "")),
+            None => Err(UrlError::InvalidIpv6),
+        };
+    }
+    let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
+    if port.contains(':') { Err(UrlError::UnbracketedIpv6) } else { Ok((host, port)) }
+}
+
+/// `None` is the default port: RFC 3986 3.2.3 allows a colon with nothing after it.
+fn parse_port(port: &str) -> Result<Option<u16>, UrlError> {
+    if port.is_empty() {
+        return Ok(None);
+    }
+    if !port.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(UrlError::InvalidPort);
+    }
+    match port.parse() {
+        Ok(0) => Err(UrlError::PortZero),
+        Ok(port) => Ok(Some(port)),
+        // Digits alone can only be too many.
+        Err(_) => Err(UrlError::PortTooLarge),
+    }
+}
+
+fn parse_host(host: &str) -> Result<Host, UrlError> {
+    if let Some(literal) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        if literal.contains('%') {
+            return Err(UrlError::ZoneId);
+        }
+        return literal.parse().map(Host::Ipv6).map_err(|_| UrlError::InvalidIpv6);
+    }
+    let name = String::from_utf8(percent_decode(host)?).map_err(|_| UrlError::InvalidHostEncoding)?;
+    let name = if name.is_ascii() { name.to_ascii_lowercase() } else { ascii_host(&name)? };
+    if name.is_empty() {
+        return Err(UrlError::EmptyHost);
+    }
+    // The reg-name of RFC 3986 3.2.2. What percent-escapes or compatibility forms hid is judged here, too.
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=".contains(c);
+    if let Some(character) = name.chars().find(|&c| !is_allowed(c)) {
+        return Err(UrlError::InvalidHostCharacter { character });
+    }
+    Ok(name.parse().map_or(Host::Name(name), Host::Ipv4))
+}
+
+#[cfg(feature = "idn")]
+fn ascii_host(name: &str) -> Result<String, UrlError> {
+    idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::URL)
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| UrlError::InvalidInternationalHost)
+}
+
+#[cfg(not(feature = "idn"))]
+fn ascii_host(_name: &str) -> Result<String, UrlError> {
+    Err(UrlError::InternationalHost)
+}
+
+fn parse_resource(resource: &str) -> Result<String, UrlError> {
+    // Only to judge the escapes; they stay as they are.
+    percent_decode(resource)?;
+    let (path, query) = resource.split_once('?').unwrap_or((resource, ""));
+    let mut encoded = percent_encode(if path.is_empty() { "/" } else { path });
+    if !query.is_empty() {
+        encoded.push('?');
+        encoded.push_str(&percent_encode(query));
+    }
+    Ok(encoded)
+}
+
+/// Escapes what a URI cannot hold (RFC 3987 3.1, which leaves `%`, `[` and `]` alone).
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_ascii() && !"\"<>\\^`{|}".contains(character) {
+            encoded.push(character);
+        } else {
+            let mut utf8 = [0; 4];
+            for byte in character.encode_utf8(&mut utf8).bytes() {
+                encoded.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    encoded
+}
+
+fn percent_decode(text: &str) -> Result<Vec<u8>, UrlError> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit =
+            || bytes.next().and_then(|b| char::from(b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+        match (digit(), digit()) {
+            (Some(high), Some(low)) => decoded.push(high << 4 | low),
+            _ => return Err(UrlError::InvalidEscape),
+        }
+    }
+    Ok(decoded)
+}
