@@ -1,0 +1,144 @@
+//! `accept`: the server's side of the opening handshake over a stream.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use super::error::{Error, TimeLimit};
+use super::handshake;
+use super::websocket::WebSocket;
+use crate::opening::{Accepting, HeadLimits, Request};
+use crate::protocol::{Config, Role};
+
+/// How long the handshake may take. Ten seconds, as long as our client waits.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Accepts a WebSocket on a stream that a client connected: `accept(stream).await`, or with options in between.
+///
+/// An invalid request is answered with the status that says why (400, 405, 408, 426 with the version that we speak, 431,
+/// 505) before the error is returned.
+///
+/// # Errors
+/// [`Error::Accept`] for an invalid request, [`Error::Refused`] where [`Accept::decide`] refused it, [`Error::Timeout`],
+/// [`Error::Io`].
+///
+/// # Cancel safety
+/// Dropping the future closes the stream and leaves nothing behind.
+pub fn accept<S>(stream: S) -> Accept<S> {
+    Accept {
+        stream,
+        subprotocols: Vec::new(),
+        headers: Vec::new(),
+        decide: None,
+        config: Config::default(),
+        open_timeout: OPEN_TIMEOUT,
+    }
+}
+
+type Decide = Box<dyn FnOnce(&Request) -> Result<(), StatusCode> + Send>;
+
+/// A WebSocket to be accepted: await it.
+#[must_use = "nothing is read before this is awaited"]
+pub struct Accept<S> {
+    stream: S,
+    subprotocols: Vec<String>,
+    headers: Vec<(String, String)>,
+    decide: Option<Decide>,
+    config: Config,
+    open_timeout: Duration,
+}
+
+impl<S> Accept<S> {
+    /// The subprotocols that this server speaks, the best first; the first that the client offers is chosen. Without
+    /// a common one the connection opens with none, and the client decides what that is worth.
+    pub fn subprotocols<I>(mut self, names: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds a header line to the response that opens the connection.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Looks at the request before it is accepted: path, headers, `Origin`. An error is answered with that status.
+    pub fn decide(
+        mut self,
+        decide: impl FnOnce(&Request) -> Result<(), StatusCode> + Send + 'static,
+    ) -> Self {
+        self.decide = Some(Box::new(decide));
+        self
+    }
+
+    /// Sets all limits and times of the open connection at once.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// How long the handshake may take. Default 10 s.
+    pub fn open_timeout(mut self, timeout: Duration) -> Self {
+        self.open_timeout = timeout;
+        self
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Accept<S> {
+    /// Accepts and hands out the client's request beside the connection, which does not keep it.
+    ///
+    /// # Errors
+    /// As [`accept`].
+    pub async fn with_request(self) -> Result<(WebSocket<S>, Request), Error> {
+        let Self { mut stream, subprotocols, headers, decide, config, open_timeout } = self;
+        let open = async {
+            let mut accepting = Accepting::new(HeadLimits::default());
+            let request = handshake::run(&mut stream, &mut accepting).await?;
+            if let Some(decide) = decide
+                && let Err(status) = decide(&request)
+            {
+                accepting.refuse(status, &[], b"")?;
+                handshake::write_out(&mut stream, &mut accepting).await.map_err(Error::Io)?;
+                stream.shutdown().await.map_err(Error::Io)?;
+                return Err(Error::Refused(status));
+            }
+            let chosen = subprotocols.into_iter().find(|name| request.subprotocols.contains(name));
+            let headers: Vec<_> =
+                headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            accepting.accept(chosen.as_deref(), &headers)?;
+            handshake::write_out(&mut stream, &mut accepting).await.map_err(Error::Io)?;
+            Ok((chosen, accepting.take_leftover(), request))
+        };
+        let (chosen, leftover, request) = match tokio::time::timeout(open_timeout, open).await {
+            Ok(opened) => opened?,
+            Err(_) => return Err(Error::Timeout(TimeLimit::Open)),
+        };
+        Ok((WebSocket::new(stream, Role::Server, config, chosen, &leftover), request))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> IntoFuture for Accept<S> {
+    type Output = Result<WebSocket<S>, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async { Ok(self.with_request().await?.0) })
+    }
+}
+
+impl<S> fmt::Debug for Accept<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accept")
+            .field("subprotocols", &self.subprotocols)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,436 @@
+//! The pump: the one file of the tokio face that reads, writes and sleeps.
+//!
+//! It holds the machine and the stream together and obeys the machine's contract: take steps until there are no more
+//! messages, write output until it is empty, then wait for the stream or the next deadline. Every `poll_*` here leaves
+//! all state in `self`, so a future above it can be dropped between any two polls and nothing is lost:
+//! bytes that were read are in the machine, bytes that were not written are in its queue.
+//!
+//! Order on every poll: write what waits, read, and only when the stream has nothing more judge the deadline. A pong
+//! that lies in the kernel is therefore never mistaken for a dead peer.
+//!
+//! Nothing is awaited that a peer could hold for ever: reads and writes end with the stream, and the machine has a
+//! deadline for everything else.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use super::error::Error;
+use super::message::{Data, Message, MessageRef, Outgoing};
+use crate::keys::next_key;
+use crate::protocol::{CloseCode, Connection, Ending, Incoming, Kind, Place, Step, UsageError, utf8};
+
+/// A destination gets its whole memory at once up to this size; above it, memory doubles as bytes arrive, so that a
+/// header alone never takes more.
+const AT_ONCE: usize = 4 << 20;
+
+/// Queued bytes from which `feed` begins to write: what one write can usually put into a socket.
+const WRITE_AHEAD: usize = 128 << 10;
+
+/// Slices of one vectored write. More than a dozen large messages in one batch are rare.
+const SLICES: usize = 16;
+
+/// The machine, its stream, and what the machine leaves to a face: the destination of large messages, and a timer.
+pub(super) struct Driver<S> {
+    pub(super) stream: S,
+    pub(super) machine: Connection,
+    /// The destination of a large message that is arriving.
+    large: BytesMut,
+    /// Messages that arrived while the caller waited for something else.
+    backlog: VecDeque<Message>,
+    backlog_bytes: usize,
+    /// Made when the connection first waits; re-armed only when it fires.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The stream was given bytes since its last flush.
+    unflushed: bool,
+    /// Our side of the stream is shut.
+    shut: bool,
+    /// What broke the stream, told when the connection has ended without a better reason.
+    broken: Option<io::Error>,
+    /// The stream takes no more bytes.
+    write_broken: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    pub(super) fn new(stream: S, machine: Connection) -> Self {
+        Self {
+            stream,
+            machine,
+            large: BytesMut::new(),
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            timer: None,
+            unflushed: false,
+            shut: false,
+            broken: None,
+            write_broken: false,
+        }
+    }
+
+    /// The next message that the machine has; `None` once the connection has ended.
+    #[inline]
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        loop {
+            match self.machine.step() {
+                Step::Message(incoming) => return Poll::Ready(Some(incoming)),
+                Step::Read => ready!(self.poll_more(cx, None)),
+                Step::Into { len, .. } => {
+                    let poured = self.machine.pour();
+                    grow(&mut self.large, len, poured.len());
+                    self.large.extend_from_slice(poured);
+                    let missing = len - self.large.len();
+                    if missing > 0 {
+                        ready!(self.poll_more(cx, Some(missing)));
+                    }
+                }
+                Step::End => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// One message from the backlog, which is older than what the machine has.
+    #[inline]
+    pub(super) fn next_kept(&mut self) -> Option<Message> {
+        if self.backlog.is_empty() { None } else { self.pop_kept() }
+    }
+
+    #[cold]
+    fn pop_kept(&mut self) -> Option<Message> {
+        let message = self.backlog.pop_front()?;
+        self.backlog_bytes -= message.as_bytes().len();
+        if self.backlog.is_empty() {
+            self.backlog = VecDeque::new();
+        }
+        Some(message)
+    }
+
+    /// A message that lies in the machine's memory, until the next poll.
+    #[inline]
+    pub(super) fn lend(&self, incoming: Incoming) -> MessageRef<'_> {
+        let bytes = self.machine.payload(incoming.place);
+        match incoming.kind {
+            Kind::Text => MessageRef::Text(utf8::checked(bytes)),
+            Kind::Binary => MessageRef::Binary(bytes),
+        }
+    }
+
+    /// A message of its own: small ones copied, large ones cut out of the memory that they arrived in.
+    #[inline]
+    pub(super) fn own(&mut self, incoming: Incoming) -> Message {
+        let data = match incoming.place {
+            Place::Input { .. } => {
+                let data = Data::copied(self.machine.payload(incoming.place));
+                self.machine.settle();
+                data
+            }
+            Place::Assembled => Data::from(self.machine.take_assembled()),
+            Place::Outside => Data::from(self.large.split().freeze()),
+        };
+        Message::from_checked(incoming.kind, data)
+    }
+
+    /// Queues one message, waiting while the queue is over its limit. `message` is taken when it is queued.
+    #[inline]
+    pub(super) fn poll_feed(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &mut Option<Outgoing<'_>>,
+    ) -> Poll<Result<(), Error>> {
+        if self.machine.queued() >= WRITE_AHEAD {
+            ready!(self.poll_room(cx))?;
+        }
+        let Some(Outgoing { kind, payload }) = message.take() else { return Poll::Ready(Ok(())) };
+        match self.machine.send(kind, payload, &mut next_key) {
+            Ok(()) if self.write_broken => Poll::Ready(Err(self.error())),
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(_) => Poll::Ready(Err(self.not_open())),
+        }
+    }
+
+    /// Begins to write a long queue, and waits where it is over its limit.
+    #[cold]
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            let written = self.poll_write(cx);
+            if written.is_ready() || self.machine.queued() < self.machine.config().max_queue {
+                // A stream that broke is told by `poll_feed`, beside the other reasons not to send.
+                return Poll::Ready(Ok(()));
+            }
+            if self.poll_keep(cx) {
+                return Poll::Ready(Err(self.error()));
+            }
+            if self.machine.queued() >= self.machine.config().max_queue {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Writes until nothing waits and the stream is flushed. While the stream takes no more, reads as far as the backlog has
+    /// room: the peer may be blocked because *it* cannot write, its pings want pongs, and its Close wants an answer.
+    #[inline]
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            match self.poll_write(cx) {
+                Poll::Ready(true) => return Poll::Ready(Ok(())),
+                Poll::Ready(false) => return Poll::Ready(Err(self.error())),
+                Poll::Pending => {}
+            }
+            if self.poll_keep(cx) {
+                return Poll::Ready(Err(self.error()));
+            }
+            // Reading writes too, pongs for one; what it left unwritten has registered this task.
+            if self.machine.wants_write() || self.unflushed {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Receives into the backlog while it has room. True once the connection has ended.
+    fn poll_keep(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.has_room() {
+            match self.poll_next(cx) {
+                Poll::Ready(Some(incoming)) => self.keep(incoming),
+                Poll::Ready(None) => return true,
+                Poll::Pending => return false,
+            }
+        }
+        false
+    }
+
+    fn keep(&mut self, incoming: Incoming) {
+        let message = self.own(incoming);
+        // An empty message takes room in the queue too.
+        self.backlog_bytes += message.as_bytes().len();
+        self.backlog.push_back(message);
+    }
+
+    /// Whether the backlog takes more, in bytes with each message's own place counted.
+    fn has_room(&self) -> bool {
+        let places = self.backlog.len() * size_of::<Message>();
+        self.backlog_bytes + places < self.machine.config().max_backlog
+    }
+
+    /// Sends a ping once, then waits for its pong; other messages go to the backlog meanwhile.
+    pub(super) fn poll_ping(
+        &mut self,
+        cx: &mut Context<'_>,
+        sent: &mut Option<u64>,
+    ) -> Poll<Result<Duration, Error>> {
+        let id = match *sent {
+            Some(id) => id,
+            None => match self.machine.ping(now(), &mut next_key) {
+                Ok(id) => *sent.insert(id),
+                Err(_) => return Poll::Ready(Err(self.not_open())),
+            },
+        };
+        let ended = self.poll_keep(cx);
+        match self.machine.round_trip() {
+            Some((answered, round_trip)) if answered >= id => Poll::Ready(Ok(round_trip)),
+            _ if ended => Poll::Ready(Err(self.error())),
+            _ if !self.has_room() => Poll::Ready(Err(UsageError::BacklogFull.into())),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Runs the closing handshake to the end of the stream; messages that still arrive are dropped.
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.backlog = VecDeque::new();
+        self.backlog_bytes = 0;
+        while let Some(incoming) = ready!(self.poll_next(cx)) {
+            if incoming.place == Place::Outside {
+                self.large = BytesMut::new();
+            }
+        }
+        match self.machine.ending() {
+            Some(Ending::Closed(_)) => Poll::Ready(Ok(())),
+            _ => Poll::Ready(Err(self.error())),
+        }
+    }
+
+    /// Why nothing can be sent: the end that came or is coming, or our own Close frame.
+    #[cold]
+    fn not_open(&mut self) -> Error {
+        match self.machine.outcome() {
+            Some(ending) => Error::from_ending(ending, self.broken.as_ref()),
+            None => UsageError::NotOpen.into(),
+        }
+    }
+
+    /// What became of the connection, as an error.
+    #[cold]
+    pub(super) fn error(&self) -> Error {
+        let ending = self.machine.outcome().unwrap_or(Ending::Abnormal);
+        Error::from_ending(ending, self.broken.as_ref())
+    }
+
+    /// What `recv` says at the end: nothing where the peer closed without complaint, else the error.
+    #[cold]
+    pub(super) fn finish(&self) -> Result<(), Error> {
+        match self.machine.ending() {
+            Some(Ending::Closed(frame)) if frame.code.is_clean() => Ok(()),
+            _ => Err(self.error()),
+        }
+    }
+
+    /// Begins the closing handshake.
+    pub(super) fn begin_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        Ok(self.machine.close(code, reason, now())?)
+    }
+
+    /// Gets further than the last step did: something was read, or the end was noticed. With `into`, reads up to that many
+    /// bytes straight into the destination of a large message.
+    fn poll_more(&mut self, cx: &mut Context<'_>, into: Option<usize>) -> Poll<()> {
+        loop {
+            self.poll_output(cx);
+            if self.machine.ending().is_some() {
+                self.release();
+                return Poll::Ready(());
+            }
+            let read = match into {
+                None => self.poll_read(cx),
+                Some(missing) => self.poll_read_large(cx, missing),
+            };
+            match read {
+                Poll::Ready(Ok(0)) => self.machine.received_end(),
+                Poll::Ready(Ok(_)) => return Poll::Ready(()),
+                Poll::Ready(Err(error)) => {
+                    self.broken.get_or_insert(error);
+                    self.machine.received_end();
+                }
+                Poll::Pending => {
+                    // A task that used up its turn is told "pending" although bytes may wait; it is woken at once and
+                    // judges the deadline then.
+                    if tokio::task::coop::has_budget_remaining() && self.poll_deadline(cx).is_ready() {
+                        continue;
+                    }
+                    self.machine.park();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Writes what waits, and shuts our side where that is our part. Whether that got done is seen later: the stream wakes
+    /// this task when it can go on.
+    #[inline]
+    fn poll_output(&mut self, cx: &mut Context<'_>) {
+        if (self.machine.wants_write() || self.unflushed) && self.poll_write(cx).is_pending() {
+            return;
+        }
+        if self.machine.shuts_first() && !self.shut {
+            self.shut = !matches!(Pin::new(&mut self.stream).poll_shutdown(cx), Poll::Pending);
+        }
+    }
+
+    /// Writes until nothing waits: true when done, false when the stream takes no more bytes.
+    #[inline]
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        while self.machine.wants_write() {
+            if self.write_broken {
+                return Poll::Ready(false);
+            }
+            let output = self.machine.output(&mut next_key);
+            let stream = Pin::new(&mut self.stream);
+            let written = if output.is_contiguous() {
+                ready!(stream.poll_write(cx, output.front()))
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                let filled = output.slices(&mut slices);
+                ready!(stream.poll_write_vectored(cx, &slices[..filled]))
+            };
+            match written {
+                Ok(0) => self.break_write(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    self.unflushed = true;
+                    self.machine.written(n);
+                }
+                Err(error) => self.break_write(error),
+            }
+        }
+        if self.unflushed {
+            if let Err(error) = ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
+                self.break_write(error);
+            }
+            self.unflushed = false;
+        }
+        Poll::Ready(!self.write_broken)
+    }
+
+    /// The stream takes no more bytes. What the peer sent before may still be read, its Close frame among it, so
+    /// the connection goes on until reading ends too.
+    #[cold]
+    fn break_write(&mut self, error: io::Error) {
+        self.broken.get_or_insert(error);
+        self.write_broken = true;
+    }
+
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut space = ReadBuf::new(self.machine.space());
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut space))?;
+        let n = space.filled().len();
+        if n > 0 {
+            self.machine.received(n, now());
+        }
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_read_large(&mut self, cx: &mut Context<'_>, missing: usize) -> Poll<io::Result<usize>> {
+        let before = self.large.len();
+        grow(&mut self.large, before + missing, 1);
+        let mut destination = (&mut self.large).limit(missing);
+        let n = ready!(pin!(self.stream.read_buf(&mut destination)).poll(cx))?;
+        if n > 0 {
+            self.machine.placed(&mut self.large[before..], now());
+        }
+        Poll::Ready(Ok(n))
+    }
+
+    /// Ready when a deadline has passed and the machine was told.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(next) = self.machine.next_timeout() else { return Poll::Pending };
+        let next = Instant::from_std(next);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
+        // An earlier alarm is left alone: when it rings, it is set again. Only a new, earlier deadline needs it now.
+        if next < timer.deadline() {
+            timer.as_mut().reset(next);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if next <= Instant::now() {
+                self.machine.handle_timeout(now(), &mut next_key);
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(next);
+        }
+        Poll::Pending
+    }
+
+    /// The connection is over: keeps nothing but its ending.
+    #[cold]
+    fn release(&mut self) {
+        self.timer = None;
+        self.large = BytesMut::new();
+    }
+}
+
+/// Makes room for `more` bytes of a message of `len` bytes in all.
+fn grow(memory: &mut BytesMut, len: usize, more: usize) {
+    let have = memory.len();
+    if memory.capacity() - have < more {
+        let target = if len <= AT_ONCE { len } else { len.min((2 * have).max(AT_ONCE)) };
+        memory.reserve(target.max(have + more) - have);
+    }
+}
+
+/// The time as the machine wants it. Tokio's clock, so that a paused runtime pauses the machine too.
+#[inline]
+pub(super) fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}

@@ -1,0 +1,202 @@
+//! The one error of the tokio face: which step failed and whose fault it is.
+
+use std::fmt;
+use std::io;
+
+use http::StatusCode;
+
+use crate::opening::{AcceptError, HandshakeError, ReplyError, RequestError, UrlError};
+use crate::protocol::{CloseCode, Ending, PeerError, Timeout, UsageError};
+
+/// What went wrong, by the step that failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address is wrong. Nothing was dialled.
+    Url(UrlError),
+    /// A header, subprotocol or other part of the request is wrong. Nothing was dialled.
+    Request(RequestError),
+    /// The name could not be resolved, or has no address.
+    Dns(io::Error),
+    /// No connection to the host could be made.
+    Connect(io::Error),
+    /// The server's side of the opening handshake is wrong, or it refused; a refusal keeps status, headers and the
+    /// first part of the body.
+    Handshake(Box<HandshakeError>),
+    /// The client's side of the opening handshake is wrong: said by `accept`.
+    Accept(Box<AcceptError>),
+    /// The peer broke the protocol; a Close frame with [`PeerError::close_code`] told it so.
+    Protocol(PeerError),
+    /// The peer sent more than the limits allow; a Close frame with 1009 told it so.
+    TooBig(PeerError),
+    /// The application refused the client's request with this status: said by `accept`.
+    Refused(StatusCode),
+    /// The application's answer to the client's request cannot be given: said by `accept`.
+    Reply(ReplyError),
+    /// A time limit ran out.
+    Timeout(TimeLimit),
+    /// The connection is closed: the peer's code and reason, or 1006 where it ended without a Close frame.
+    Closed {
+        /// The close code.
+        code: CloseCode,
+        /// The peer's reason; often empty.
+        reason: String,
+    },
+    /// The caller's fault; nothing was sent.
+    Usage(UsageError),
+    /// The stream broke.
+    Io(io::Error),
+}
+
+/// Which time limit ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TimeLimit {
+    /// Opening as a whole: dialling and the handshake.
+    Open,
+    /// The peer sent no byte within the keep-alive's timeout after a ping.
+    KeepAlive,
+    /// The closing handshake.
+    Close,
+}
+
+impl Error {
+    /// Whether the same call may succeed later: the network or the server was at fault for now, not the call.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Dns(_) | Self::Connect(_) | Self::Timeout(_) | Self::Io(_) => true,
+            Self::Closed { code, .. } => !matches!(
+                *code,
+                CloseCode::PROTOCOL_ERROR
+                    | CloseCode::UNSUPPORTED_DATA
+                    | CloseCode::INVALID_PAYLOAD
+                    | CloseCode::POLICY_VIOLATION
+                    | CloseCode::TOO_BIG
+                    | CloseCode::MANDATORY_EXTENSION
+                    | CloseCode::UNAUTHORIZED
+                    | CloseCode::FORBIDDEN
+            ),
+            Self::Handshake(error) => match &**error {
+                HandshakeError::Refused(refusal) => {
+                    matches!(refusal.status.as_u16(), 408 | 425 | 429 | 500..=599)
+                }
+                HandshakeError::UnexpectedEnd { .. } => true,
+                _ => false,
+            },
+            Self::Url(_)
+            | Self::Request(_)
+            | Self::Accept(_)
+            | Self::Refused(_)
+            | Self::Reply(_)
+            | Self::Protocol(_)
+            | Self::TooBig(_)
+            | Self::Usage(_) => false,
+        }
+    }
+
+    pub(super) fn from_ending(ending: Ending, broken: Option<&io::Error>) -> Self {
+        match ending {
+            Ending::Closed(frame) => Self::Closed { code: frame.code, reason: frame.reason },
+            Ending::Abnormal => match broken {
+                Some(error) => Self::Io(copy(error)),
+                None => Self::Closed { code: CloseCode::ABNORMAL, reason: String::new() },
+            },
+            Ending::Failed(error) if error.close_code() == CloseCode::TOO_BIG => Self::TooBig(error),
+            Ending::Failed(error) => Self::Protocol(error),
+            Ending::Timeout(Timeout::KeepAlive) => Self::Timeout(TimeLimit::KeepAlive),
+            Ending::Timeout(Timeout::Close) => Self::Timeout(TimeLimit::Close),
+        }
+    }
+}
+
+/// The same error again: a connection tells its end to whoever asks, however often.
+fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(error) => error.fmt(f),
+            Self::Request(error) => error.fmt(f),
+            Self::Dns(error) => write!(f, "the host name could not be resolved: {error}"),
+            Self::Connect(error) => write!(f, "no connection could be made: {error}"),
+            Self::Handshake(error) => error.fmt(f),
+            Self::Accept(error) => error.fmt(f),
+            Self::Refused(status) => write!(f, "the request was refused with {status}"),
+            Self::Reply(error) => error.fmt(f),
+            Self::Protocol(error) | Self::TooBig(error) => error.fmt(f),
+            Self::Timeout(TimeLimit::Open) => write!(f, "the connection was not open within its time limit"),
+            Self::Timeout(TimeLimit::KeepAlive) => {
+                write!(f, "the peer is silent: no byte came within the time limit after a ping")
+            }
+            Self::Timeout(TimeLimit::Close) => {
+                write!(f, "the peer did not complete the closing handshake within its time limit")
+            }
+            Self::Closed { code: CloseCode::ABNORMAL, .. } => {
+                write!(f, "the peer ended the connection without a Close frame (1006)")
+            }
+            Self::Closed { code, reason } if reason.is_empty() => {
+                write!(f, "the peer closed the connection: {code}, {}", code.explain())
+            }
+            Self::Closed { code, reason } => write!(f, "the peer closed the connection: {code}: {reason:?}"),
+            Self::Usage(error) => error.fmt(f),
+            Self::Io(error) => write!(f, "the connection broke: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Url(error) => Some(error),
+            Self::Request(error) => Some(error),
+            Self::Dns(error) | Self::Connect(error) | Self::Io(error) => Some(error),
+            Self::Handshake(error) => Some(error),
+            Self::Accept(error) => Some(error),
+            Self::Protocol(error) | Self::TooBig(error) => Some(error),
+            Self::Usage(error) => Some(error),
+            Self::Reply(error) => Some(error),
+            Self::Refused(_) | Self::Timeout(_) | Self::Closed { .. } => None,
+        }
+    }
+}
+
+impl From<UsageError> for Error {
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl From<UrlError> for Error {
+    fn from(error: UrlError) -> Self {
+        Self::Url(error)
+    }
+}
+
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl From<HandshakeError> for Error {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(Box::new(error))
+    }
+}
+
+impl From<AcceptError> for Error {
+    fn from(error: AcceptError) -> Self {
+        Self::Accept(Box::new(error))
+    }
+}
+
+impl From<ReplyError> for Error {
+    fn from(error: ReplyError) -> Self {
+        Self::Reply(error)
+    }
+}

@@ -1,0 +1,408 @@
+//! Messages as a user sees them: owned, lent, and on their way out.
+
+use std::fmt;
+use std::ops::Deref;
+use std::str::Utf8Error;
+
+use bytes::Bytes;
+
+use crate::protocol::{Kind, Payload};
+
+/// Payloads of up to this many bytes lie inside the [`Message`] itself: most control and heartbeat messages of real
+/// feeds are that short, and an allocation costs more than everything else about them.
+pub const INLINE: usize = 30;
+
+/// A received or prepared message that owns its payload.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Message {
+    /// A text message.
+    Text(Text),
+    /// A binary message.
+    Binary(Data),
+}
+
+/// A message that is lent until the next call: no allocation, no copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageRef<'a> {
+    /// A text message.
+    Text(&'a str),
+    /// A binary message.
+    Binary(&'a [u8]),
+}
+
+/// Bytes, inline up to [`INLINE`] of them. Cloning never copies more than those.
+#[derive(Clone)]
+pub struct Data(Repr);
+
+/// UTF-8 text, inline up to [`INLINE`] bytes.
+///
+/// INVARIANT: the bytes were checked as UTF-8 before the value was made, and nothing changes them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Text(Data);
+
+#[derive(Clone)]
+enum Repr {
+    Inline { len: u8, bytes: [u8; INLINE] },
+    Shared(Bytes),
+}
+
+impl Message {
+    /// The payload's bytes.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.0.as_slice(),
+            Self::Binary(data) => data.as_slice(),
+        }
+    }
+
+    /// The text, or `None` for a binary message.
+    #[inline]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text.as_str()),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// The same message, lent.
+    #[inline]
+    pub fn as_ref(&self) -> MessageRef<'_> {
+        match self {
+            Self::Text(text) => MessageRef::Text(text.as_str()),
+            Self::Binary(data) => MessageRef::Binary(data.as_slice()),
+        }
+    }
+
+    /// The payload, without a copy unless it lies inline.
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Text(text) => text.0.into_bytes(),
+            Self::Binary(data) => data.into_bytes(),
+        }
+    }
+
+    /// A message of bytes that the machine has checked if they are text.
+    #[inline]
+    pub(super) fn from_checked(kind: Kind, data: Data) -> Self {
+        match kind {
+            Kind::Text => Self::Text(Text(data)),
+            Kind::Binary => Self::Binary(data),
+        }
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_ref().fmt(f)
+    }
+}
+
+impl<'a> MessageRef<'a> {
+    /// The payload's bytes.
+    #[inline]
+    pub fn as_bytes(self) -> &'a [u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(data) => data,
+        }
+    }
+
+    /// The text, or `None` for a binary message.
+    #[inline]
+    pub fn as_text(self) -> Option<&'a str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// A message of its own.
+    pub fn to_owned(self) -> Message {
+        match self {
+            Self::Text(text) => Message::Text(text.into()),
+            Self::Binary(data) => Message::Binary(data.into()),
+        }
+    }
+}
+
+impl Data {
+    /// The bytes.
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Repr::Shared(bytes) => bytes,
+        }
+    }
+
+    /// The bytes, without a copy unless they lie inline.
+    pub fn into_bytes(self) -> Bytes {
+        match self.0 {
+            Repr::Inline { len, bytes } => Bytes::copy_from_slice(&bytes[..usize::from(len)]),
+            Repr::Shared(bytes) => bytes,
+        }
+    }
+
+    /// A copy: inline, or in memory of exactly this size, so that a message that is kept pins nothing else.
+    #[inline]
+    pub(super) fn copied(bytes: &[u8]) -> Self {
+        if bytes.len() <= INLINE {
+            let mut inline = [0; INLINE];
+            inline[..bytes.len()].copy_from_slice(bytes);
+            let len = u8::try_from(bytes.len()).expect("INLINE fits a byte");
+            Self(Repr::Inline { len, bytes: inline })
+        } else {
+            Self(Repr::Shared(Bytes::copy_from_slice(bytes)))
+        }
+    }
+}
+
+impl Deref for Data {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl AsRef<[u8]> for Data {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl PartialEq for Data {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Data {}
+
+impl fmt::Debug for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_slice().fmt(f)
+    }
+}
+
+impl From<&[u8]> for Data {
+    fn from(bytes: &[u8]) -> Self {
+        Self::copied(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Data {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Repr::Shared(bytes.into()))
+    }
+}
+
+impl From<Bytes> for Data {
+    fn from(bytes: Bytes) -> Self {
+        Self(Repr::Shared(bytes))
+    }
+}
+
+impl Text {
+    /// The text.
+    #[inline]
+    pub fn as_str(&self) -> &str {
+        crate::protocol::utf8::checked(self.0.as_slice())
+    }
+
+    /// The text's bytes, without a copy unless they lie inline.
+    pub fn into_bytes(self) -> Bytes {
+        self.0.into_bytes()
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    #[inline]
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl PartialEq<str> for Text {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Text {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(Data::copied(text.as_bytes()))
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(Data::from(text.into_bytes()))
+    }
+}
+
+impl TryFrom<Bytes> for Text {
+    type Error = Utf8Error;
+
+    fn try_from(bytes: Bytes) -> Result<Self, Utf8Error> {
+        std::str::from_utf8(&bytes)?;
+        Ok(Self(Data::from(bytes)))
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<&[u8]> for Message {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+/// A message on its way out, borrowed or owned: what `send` and `feed` take. Strings become text, bytes binary; an
+/// owned payload above 32 KiB is masked where it lies instead of being copied.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    pub(super) kind: Kind,
+    pub(super) payload: Payload<'a>,
+}
+
+impl<'a> Outgoing<'a> {
+    #[inline]
+    fn text(payload: Payload<'a>) -> Self {
+        Self { kind: Kind::Text, payload }
+    }
+
+    #[inline]
+    fn binary(payload: Payload<'a>) -> Self {
+        Self { kind: Kind::Binary, payload }
+    }
+}
+
+impl<'a> From<&'a str> for Outgoing<'a> {
+    #[inline]
+    fn from(text: &'a str) -> Self {
+        Self::text(Payload::Borrowed(text.as_bytes()))
+    }
+}
+
+impl<'a> From<&'a String> for Outgoing<'a> {
+    #[inline]
+    fn from(text: &'a String) -> Self {
+        Self::text(Payload::Borrowed(text.as_bytes()))
+    }
+}
+
+impl From<String> for Outgoing<'_> {
+    fn from(text: String) -> Self {
+        Self::text(Payload::Owned(text.into_bytes()))
+    }
+}
+
+impl<'a> From<&'a [u8]> for Outgoing<'a> {
+    #[inline]
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::binary(Payload::Borrowed(bytes))
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Outgoing<'a> {
+    #[inline]
+    fn from(bytes: &'a [u8; N]) -> Self {
+        Self::binary(Payload::Borrowed(bytes))
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Outgoing<'a> {
+    #[inline]
+    fn from(bytes: &'a Vec<u8>) -> Self {
+        Self::binary(Payload::Borrowed(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Outgoing<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::binary(Payload::Owned(bytes))
+    }
+}
+
+impl From<Bytes> for Outgoing<'_> {
+    fn from(bytes: Bytes) -> Self {
+        Self::binary(Payload::Shared(bytes))
+    }
+}
+
+impl<'a> From<MessageRef<'a>> for Outgoing<'a> {
+    #[inline]
+    fn from(message: MessageRef<'a>) -> Self {
+        match message {
+            MessageRef::Text(text) => text.into(),
+            MessageRef::Binary(data) => data.into(),
+        }
+    }
+}
+
+impl<'a> From<&'a Message> for Outgoing<'a> {
+    #[inline]
+    fn from(message: &'a Message) -> Self {
+        message.as_ref().into()
+    }
+}
+
+impl From<Message> for Outgoing<'_> {
+    fn from(message: Message) -> Self {
+        match message {
+            Message::Text(text) => Self::text(Payload::Shared(text.into_bytes())),
+            Message::Binary(data) => data.into_bytes().into(),
+        }
+    }
+}

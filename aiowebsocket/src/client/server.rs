@@ -1,0 +1,59 @@
+//! An echo server: what the demo, the tests and the benchmarks talk to.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::task::JoinSet;
+
+use super::accept::accept;
+use super::error::Error;
+use crate::protocol::CloseCode;
+
+/// Sends every message back as it came. Accepts every subprotocol-less request on every path.
+#[derive(Debug)]
+pub struct EchoServer {
+    listener: TcpListener,
+}
+
+impl EchoServer {
+    /// Listens on `address`; port 0 lets the system choose, see [`local_addr`](Self::local_addr).
+    ///
+    /// # Errors
+    /// The system's, where the address cannot be had.
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await? })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the future is dropped, which ends its connections too.
+    ///
+    /// # Errors
+    /// The listener's, where no connection can be accepted any more. What goes wrong on one connection ends only that one.
+    pub async fn run(self) -> io::Result<()> {
+        let mut connections = JoinSet::new();
+        loop {
+            let (stream, _) = self.listener.accept().await?;
+            connections.spawn(async { echo(stream).await });
+            // Those that are over are let go of, so that the set follows the number of open connections.
+            while connections.try_join_next().is_some() {}
+        }
+    }
+}
+
+/// Sends every message of one connection back until it closes.
+async fn echo(stream: TcpStream) -> Result<(), Error> {
+    stream.set_nodelay(true).map_err(Error::Io)?;
+    let mut ws = accept(stream).await?;
+    while let Some(message) = ws.recv().await? {
+        ws.send(message).await?;
+    }
+    ws.close(CloseCode::NORMAL, "").await
+}

@@ -1,0 +1,336 @@
+//! The memory that a connection reads into and writes from, lent by a pool of the thread.
+//!
+//! A connection needs a large buffer only while bytes are on their way through it, so it borrows one for
+//! that time: [`Buffer::space`] takes one from the pool, [`Buffer::settle`] gives it back once it is empty and
+//! [`Buffer::park`] moves a small rest into memory of its own size. An idle connection therefore holds none,
+//! and however many connections a thread serves, their reads go through the same few warm buffers.
+//!
+//! Memory is zeroed once, when a buffer is made, and never again: what a connection sees of it is only what was
+//! written through that connection, because `start..end` begins empty. That keeps the file free of `unsafe`
+//! at a cost that vanishes with reuse.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Sizes double from this one; it is the first a connection uses.
+const SMALLEST: usize = 4 << 10;
+
+/// Sizes of pooled buffers: 4, 8, 16, 32, 64 and 128 KiB. Reads of more than 128 KiB were not faster.
+const CLASSES: usize = 6;
+
+/// The largest pooled buffer.
+pub(super) const LARGEST: usize = SMALLEST << (CLASSES - 1);
+
+/// Buffers of each size that a thread keeps, so that it never holds more than 1 MiB in all:
+/// two in use by one connection (one in, one out), and two for a callback that runs inside.
+const KEPT: usize = 4;
+
+/// A rest of at most this many bytes leaves the pooled buffer when its connection waits. Above it the copy would
+/// cost more than the memory is worth.
+const PARKED: usize = 4 << 10;
+
+thread_local! {
+    static POOL: RefCell<[Vec<Vec<u8>>; CLASSES]> = const { RefCell::new([const { Vec::new() }; CLASSES]) };
+}
+
+fn class_of(size: usize) -> usize {
+    (0..CLASSES - 1).find(|class| SMALLEST << class >= size).unwrap_or(CLASSES - 1)
+}
+
+/// Memory of at least `size` bytes, zeroed or used before; its length is its capacity.
+fn take(size: usize) -> Vec<u8> {
+    if size > LARGEST {
+        return vec![0; size];
+    }
+    let class = class_of(size);
+    // A thread that is ending has no pool any more; plain memory serves as well.
+    let pooled = POOL.try_with(|pool| pool.borrow_mut()[class].pop()).ok().flatten();
+    pooled.unwrap_or_else(|| vec![0; SMALLEST << class])
+}
+
+fn give(memory: Vec<u8>) {
+    let size = memory.len();
+    if !(SMALLEST..=LARGEST).contains(&size) || !size.is_power_of_two() {
+        return;
+    }
+    let class = class_of(size);
+    _ = POOL.try_with(|pool| {
+        let kept = &mut pool.borrow_mut()[class];
+        if kept.len() < KEPT {
+            kept.push(memory);
+        }
+    });
+}
+
+/// Bytes in a row, filled at one end and consumed at the other.
+///
+/// INVARIANT: `start <= end <= memory.len()`; memory is empty, pooled, or of the rest's own size.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    memory: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// The size class that the traffic of late asked for.
+    class: u8,
+    /// Uses in a row that left more than three quarters of the memory alone.
+    sparse: u8,
+}
+
+impl Buffer {
+    /// Bytes that wait.
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.memory[self.start..self.end]
+    }
+
+    /// The waiting bytes of `range`, counted from the first of them, to be changed in place.
+    #[inline]
+    pub(super) fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
+        let bytes = &mut self.memory[self.start..self.end];
+        &mut bytes[range]
+    }
+
+    /// How many bytes wait.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether none wait.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Takes `n` bytes off the front and tells where they lie: a range for [`slice`](Self::slice), good until
+    /// the next call of [`space`](Self::space), [`settle`](Self::settle) or [`park`](Self::park).
+    #[inline]
+    pub(super) fn consume(&mut self, n: usize) -> Range<usize> {
+        let taken = self.start..self.start + n;
+        debug_assert!(taken.end <= self.end, "only bytes that wait are consumed");
+        self.start = taken.end;
+        taken
+    }
+
+    /// The bytes that [`consume`](Self::consume) took.
+    #[inline]
+    pub(super) fn slice(&self, range: Range<usize>) -> &[u8] {
+        &self.memory[range]
+    }
+
+    /// Room to read into, at the end of what waits: never empty, and enough that `want` bytes can wait in a row.
+    /// At most that much or the largest pooled buffer is ever taken, whatever a peer sends.
+    pub(super) fn space(&mut self, want: usize) -> &mut [u8] {
+        let want = want.max(self.len() + 1);
+        if self.is_empty() {
+            self.renew(want);
+        } else if want > self.memory.len() - self.start || self.end == self.memory.len() {
+            self.relocate(want);
+        }
+        &mut self.memory[self.end..]
+    }
+
+    /// `n` more bytes wait: those written to the front of the last [`space`](Self::space).
+    #[inline]
+    pub(super) fn filled(&mut self, n: usize) {
+        debug_assert!(n <= self.memory.len() - self.end, "a read fills no more than the space it got");
+        self.end += n;
+    }
+
+    /// Appends `n` bytes of room at the end of what waits and lends them to be written whole.
+    #[inline]
+    pub(super) fn append(&mut self, n: usize) -> &mut [u8] {
+        if n > self.memory.len() - self.end {
+            self.relocate(self.len() + n);
+        }
+        let room = self.end..self.end + n;
+        self.end = room.end;
+        &mut self.memory[room]
+    }
+
+    /// Room for `n` more bytes without another buffer.
+    #[inline]
+    pub(super) fn has_room(&self, n: usize) -> bool {
+        n <= self.memory.len() - self.end
+    }
+
+    /// Gives the memory back where nothing waits any more.
+    #[inline]
+    pub(super) fn settle(&mut self) {
+        if self.start == self.end && !self.memory.is_empty() {
+            self.release();
+        }
+    }
+
+    /// The connection is going to wait: gives the memory back, keeping a small rest in memory of its own size.
+    pub(super) fn park(&mut self) {
+        if self.is_empty() {
+            self.settle();
+        } else if self.len() <= PARKED && self.memory.len() > self.len() + 64 {
+            let rest = self.bytes().to_vec();
+            self.release();
+            (self.end, self.memory) = (rest.len(), rest);
+        }
+    }
+
+    /// Takes the memory out, for a queue of its own.
+    pub(super) fn detach(&mut self) -> Self {
+        let detached = Self {
+            memory: std::mem::take(&mut self.memory),
+            start: self.start,
+            end: self.end,
+            class: 0,
+            sparse: 0,
+        };
+        (self.start, self.end) = (0, 0);
+        detached
+    }
+
+    /// Nothing waits: begins at the front again, in memory of the size that the traffic asks for.
+    fn renew(&mut self, want: usize) {
+        self.adapt();
+        let size = want.max(SMALLEST << self.class);
+        if self.memory.len() < size || self.memory.len() > 2 * size {
+            self.release();
+            self.memory = take(size);
+        }
+        (self.start, self.end) = (0, 0);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn release(&mut self) {
+        self.adapt();
+        give(std::mem::take(&mut self.memory));
+        (self.start, self.end) = (0, 0);
+    }
+
+    /// Makes the waiting bytes the front of memory of at least `want` bytes.
+    #[cold]
+    #[inline(never)]
+    fn relocate(&mut self, want: usize) {
+        self.adapt();
+        let size = want.max(SMALLEST << self.class);
+        if self.memory.len() >= size {
+            self.memory.copy_within(self.start..self.end, 0);
+        } else {
+            let mut memory = take(size);
+            memory[..self.end - self.start].copy_from_slice(&self.memory[self.start..self.end]);
+            give(std::mem::replace(&mut self.memory, memory));
+        }
+        (self.start, self.end) = (0, self.end - self.start);
+    }
+
+    /// Learns from how far the memory was used: full to the end asks for four times the size, and eight uses in a
+    /// row of less than a quarter ask for half.
+    fn adapt(&mut self) {
+        if self.end == 0 {
+        } else if self.end == self.memory.len() {
+            self.class = (self.class + 2).min(CLASSES as u8 - 1);
+            self.sparse = 0;
+        } else if self.end < self.memory.len() / 4 {
+            self.sparse += 1;
+            if self.sparse == 8 {
+                self.class = self.class.saturating_sub(1);
+                self.sparse = 0;
+            }
+        } else {
+            self.sparse = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pooled() -> usize {
+        POOL.with(|pool| pool.borrow().iter().map(Vec::len).sum())
+    }
+
+    fn fill(buffer: &mut Buffer, bytes: &[u8]) {
+        let space = buffer.space(0);
+        space[..bytes.len()].copy_from_slice(bytes);
+        buffer.filled(bytes.len());
+    }
+
+    #[test]
+    fn an_empty_buffer_gives_its_memory_back() {
+        let mut buffer = Buffer::default();
+        fill(&mut buffer, b"hello");
+        assert_eq!(pooled(), 0);
+        assert_eq!(buffer.consume(5), 0..5);
+        buffer.settle();
+        assert_eq!((pooled(), buffer.memory.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_small_rest_is_parked_in_its_own_size() {
+        let mut buffer = Buffer::default();
+        fill(&mut buffer, b"hello");
+        buffer.consume(2);
+        buffer.park();
+        assert_eq!((buffer.bytes(), buffer.memory.len(), pooled()), (&b"llo"[..], 3, 1));
+        fill(&mut buffer, b" again");
+        assert_eq!(buffer.bytes(), b"llo again");
+    }
+
+    #[test]
+    fn waiting_bytes_survive_growth_and_compaction() {
+        let mut buffer = Buffer::default();
+        let mut expected = std::collections::VecDeque::new();
+        let mut next = 0_u8;
+        for round in 0..10_000_usize {
+            let n = buffer.space(round % 9_000).len().min(1 + round % 700);
+            for byte in &mut buffer.space(0)[..n] {
+                next = next.wrapping_add(1);
+                *byte = next;
+                expected.push_back(next);
+            }
+            buffer.filled(n);
+            let taken = buffer.consume(buffer.len().min(round % 701));
+            assert!(
+                buffer
+                    .slice(taken.clone())
+                    .iter()
+                    .eq(expected.drain(..taken.len()).collect::<Vec<_>>().iter())
+            );
+            if round % 3 == 0 {
+                buffer.park();
+            }
+            assert!(buffer.memory.len() <= LARGEST);
+        }
+        assert!(buffer.bytes().iter().eq(&expected));
+    }
+
+    #[test]
+    fn the_size_follows_the_traffic_up_and_down() {
+        let mut buffer = Buffer::default();
+        for _ in 0..4 {
+            let n = buffer.space(0).len();
+            buffer.filled(n);
+            buffer.consume(n);
+            buffer.settle();
+        }
+        assert_eq!(buffer.space(0).len(), LARGEST);
+        for _ in 0..60 {
+            fill(&mut buffer, b"few");
+            buffer.consume(3);
+            buffer.settle();
+        }
+        assert_eq!(buffer.space(0).len(), SMALLEST);
+    }
+
+    #[test]
+    fn a_thread_keeps_a_bounded_number() {
+        let mut buffers: Vec<_> = (0..20).map(|_| Buffer::default()).collect();
+        for buffer in &mut buffers {
+            fill(buffer, b"x");
+        }
+        for buffer in &mut buffers {
+            buffer.consume(1);
+            buffer.settle();
+        }
+        assert_eq!(pooled(), KEPT);
+    }
+}

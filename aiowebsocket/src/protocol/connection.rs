@@ -1,0 +1,663 @@
+//! One connection after the opening handshake, and the only switch over its frames.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::Role;
+use super::buffer::Buffer;
+use super::close::{CloseCode, CloseFrame};
+use super::config::Config;
+use super::deadline::{Deadlines, Due};
+use super::error::{Ending, PeerError, UsageError};
+use super::frame::{Header, MAX_CONTROL, MAX_HEADER, OpCode};
+use super::mask::{self, MaskKeys};
+use super::message::{Assembler, Kind};
+use super::output::{Output, Payload};
+use super::state::{Reply, State};
+use super::utf8;
+
+/// A payload above this size that is not yet whole is read straight to where it will stay ([`Step::Into`]); up to it
+/// a copy out of the read buffer is cheaper than memory of its own, and a lent message needs no copy at all.
+pub const DESTINATION_ABOVE: usize = 32 << 10;
+
+/// What to do next, answered by [`Connection::step`]. A copy, so that no borrow lasts from one step to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing more can be made of what arrived: write what waits, then read.
+    Read,
+    /// A message is whole.
+    Message(Incoming),
+    /// A large message is arriving: give it a destination, see [`Connection::pour`].
+    Into {
+        /// Its kind.
+        kind: Kind,
+        /// Its length in bytes; within the limits, but not yet memory.
+        len: usize,
+        /// Bytes of it that are in the destination already.
+        filled: usize,
+    },
+    /// The connection is over; [`Connection::ending`] tells how.
+    End,
+}
+
+/// A whole message: what it is and where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// Text or binary.
+    pub kind: Kind,
+    /// Where its bytes are until the next step.
+    pub place: Place,
+}
+
+/// Where the bytes of a message are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the read buffer, from here…
+    Input {
+        /// …the first byte…
+        start: usize,
+        /// …to before this one.
+        end: usize,
+    },
+    /// In memory of its own, put together from fragments: lent by [`Connection::payload`], given away by
+    /// [`Connection::take_assembled`].
+    Assembled,
+    /// In the destination that the face supplied for [`Step::Into`].
+    Outside,
+}
+
+/// Nothing can be sent any more: a Close frame went out or came in, or the connection failed or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotOpen;
+
+/// The machine: RFC 6455 from the first frame to the end of TCP, without a socket, a clock or randomness.
+///
+/// Four kinds of methods:
+///
+/// * *in, from the network and the clock*: [`space`](Self::space) and [`received`](Self::received),
+///   [`placed`](Self::placed), [`received_end`](Self::received_end), [`handle_timeout`](Self::handle_timeout)
+/// * *in, from the application*: [`send`](Self::send), [`ping`](Self::ping), [`close`](Self::close)
+/// * *out*: [`step`](Self::step) for messages, [`output`](Self::output) and [`written`](Self::written) for bytes,
+///   [`next_timeout`](Self::next_timeout) for the clock
+/// * *getters*: [`ending`](Self::ending), [`round_trip`](Self::round_trip), [`queued`](Self::queued), …
+///
+/// The contract in one sentence: after anything that takes `&mut`, take steps until there are no more messages, write
+/// output until it is empty, then wait for the socket or for [`next_timeout`](Self::next_timeout).
+///
+/// Time must not go backwards from call to call. A peer can make any of these calls return an error or end the connection,
+/// never panic, and never take more memory than [`Config`] allows.
+#[derive(Debug)]
+pub struct Connection {
+    role: Role,
+    reading: Reading,
+    input: Buffer,
+    /// Bytes that must wait in a row before the next step can get further.
+    want: usize,
+    assembler: Assembler,
+    /// The check of the text message that is arriving.
+    text: utf8::Incremental,
+    output: Output,
+    /// The latest ping that was not answered yet. Earlier ones need no pong of their own (RFC 6455 5.5.3), so a flood
+    /// of pings keeps no more than this.
+    pong: Option<Control>,
+    /// A Close frame to be written.
+    close: Option<Control>,
+    state: State,
+    deadlines: Deadlines,
+    config: Config,
+}
+
+/// What the next byte of input is.
+#[derive(Clone, Copy, Debug)]
+enum Reading {
+    /// The first byte of a header.
+    Header,
+    /// Payload of an unfragmented message that waits in the read buffer until it is whole; `seen` bytes of it are
+    /// unmasked and checked.
+    Whole { kind: Kind, mask: Option<[u8; 4]>, length: usize, seen: usize },
+    /// Payload of a fragment, handed on to the assembler as it arrives; `left` of `length` bytes are to come.
+    Fragment { kind: Kind, mask: Option<[u8; 4]>, fin: bool, length: usize, left: usize },
+    /// Payload of an unfragmented message that goes to a destination of the face. `filled` bytes are there; `ready`
+    /// more wait in the read buffer, unmasked and checked, to be poured.
+    Outside { kind: Kind, mask: Option<[u8; 4]>, length: usize, filled: usize, ready: usize },
+    /// Nothing any more: after the peer's Close frame, a failure or the end.
+    Nothing,
+}
+
+/// The payload of a control frame.
+#[derive(Clone, Copy, Debug)]
+struct Control {
+    bytes: [u8; MAX_CONTROL],
+    len: usize,
+}
+
+impl Control {
+    fn new(payload: &[u8]) -> Self {
+        let mut bytes = [0; MAX_CONTROL];
+        bytes[..payload.len()].copy_from_slice(payload);
+        Self { bytes, len: payload.len() }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Connection {
+    /// A connection whose opening handshake was completed at `now`. `leftover` are the bytes that came behind the
+    /// handshake: the peer's first frames may be among them.
+    pub fn new(role: Role, config: Config, leftover: &[u8], now: Instant) -> Self {
+        let mut input = Buffer::default();
+        if !leftover.is_empty() {
+            input.append(leftover.len()).copy_from_slice(leftover);
+        }
+        Self {
+            role,
+            reading: Reading::Header,
+            input,
+            want: MAX_HEADER,
+            assembler: Assembler::default(),
+            text: utf8::Incremental::default(),
+            output: Output::default(),
+            pong: None,
+            close: None,
+            state: State::new(role),
+            deadlines: Deadlines::new(config.keepalive, now),
+            config,
+        }
+    }
+
+    // ---- in, from the network and the clock
+
+    /// Room to read into; never empty. Report what was read with [`received`](Self::received).
+    pub fn space(&mut self) -> &mut [u8] {
+        self.input.space(self.want)
+    }
+
+    /// `n` bytes were read to the front of the last [`space`](Self::space).
+    #[inline]
+    pub fn received(&mut self, n: usize, now: Instant) {
+        self.input.filled(n);
+        self.deadlines.heard(now);
+    }
+
+    /// The bytes of the arriving large message that are in the read buffer, to be appended to its destination. They are
+    /// taken by this call. After it, read the socket straight into the rest of the destination and report that with
+    /// [`placed`](Self::placed), or go on with [`space`](Self::space): both ways work, in any mixture.
+    pub fn pour(&mut self) -> &[u8] {
+        let Reading::Outside { filled, ready, .. } = &mut self.reading else { return &[] };
+        let n = std::mem::take(ready);
+        *filled += n;
+        let range = self.input.consume(n);
+        self.input.slice(range)
+    }
+
+    /// `chunk`, the next bytes of the arriving large message, was read straight into its destination. At most what is missing
+    /// of the message, and only after [`pour`](Self::pour).
+    pub fn placed(&mut self, chunk: &mut [u8], now: Instant) {
+        self.deadlines.heard(now);
+        let Reading::Outside { kind, mask, length, filled, ready } = &mut self.reading else { return };
+        debug_assert!(*ready == 0 && self.input.is_empty(), "what was read before is poured before");
+        debug_assert!(chunk.len() <= *length - *filled, "no more is placed than the message has");
+        if let Some(key) = *mask {
+            mask::apply(chunk, mask::rotate(key, *filled));
+        }
+        *filled += chunk.len();
+        if *kind == Kind::Text && self.text.push(chunk).is_err() {
+            self.fail(PeerError::NotUtf8);
+        }
+    }
+
+    /// The peer ended its stream, or the transport broke: nothing more will arrive, and nothing can be written.
+    pub fn received_end(&mut self) {
+        // Messages that are whole in the buffer were stepped through before; the rest is the beginning of nothing.
+        self.reading = Reading::Nothing;
+        self.state.recv_end();
+    }
+
+    /// A deadline may have passed. Queues a keep-alive ping, or ends the connection. Before this, read until the socket has
+    /// nothing more: a pong that waits in the kernel is life.
+    pub fn handle_timeout(&mut self, now: Instant, keys: &mut impl MaskKeys) {
+        match self.deadlines.due(now) {
+            Due::Nothing => {}
+            Due::Ping => _ = self.ping(now, keys),
+            Due::Timeout(timeout) => {
+                self.reading = Reading::Nothing;
+                self.state.timeout(timeout);
+            }
+        }
+    }
+
+    // ---- in, from the application
+
+    /// Queues one message. Text must be UTF-8; the faces take it as `str`.
+    ///
+    /// # Errors
+    /// [`NotOpen`]: nothing was queued.
+    #[inline]
+    pub fn send(
+        &mut self,
+        kind: Kind,
+        payload: Payload<'_>,
+        keys: &mut impl MaskKeys,
+    ) -> Result<(), NotOpen> {
+        if !self.state.is_open() {
+            return Err(NotOpen);
+        }
+        self.push(kind.opcode(), payload, keys);
+        Ok(())
+    }
+
+    /// Queues a ping and returns its number: [`round_trip`](Self::round_trip) carries it once the pong has come.
+    ///
+    /// # Errors
+    /// [`NotOpen`]: nothing was queued.
+    pub fn ping(&mut self, now: Instant, keys: &mut impl MaskKeys) -> Result<u64, NotOpen> {
+        if !self.state.is_open() {
+            return Err(NotOpen);
+        }
+        let id = self.deadlines.ping(now);
+        self.push(OpCode::Ping, Payload::Borrowed(&id.to_be_bytes()), keys);
+        Ok(id)
+    }
+
+    /// Begins the closing handshake, which then has [`Config::close_timeout`]. Nothing can be sent after this; messages that
+    /// the peer sent before its own Close frame still arrive. Does nothing where a Close frame went out already.
+    ///
+    /// # Errors
+    /// A code that must not be sent, or a reason over 123 bytes; the connection stays as it is.
+    pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant) -> Result<(), UsageError> {
+        let payload = CloseFrame::encode(code, reason)?;
+        if self.state.send_close() {
+            self.close = Some(Control::new(&payload));
+            self.deadlines.closing_at(now, self.config.close_timeout);
+        }
+        Ok(())
+    }
+
+    // ---- out
+
+    /// Goes on with what arrived. Ends every lend: what an earlier step described is gone after this.
+    #[inline]
+    pub fn step(&mut self) -> Step {
+        self.assembler.clear();
+        loop {
+            let progress = match self.reading {
+                Reading::Header => self.read_header(),
+                Reading::Whole { kind, mask, length, seen } => self.read_whole(kind, mask, length, seen),
+                Reading::Fragment { kind, mask, fin, length, left } => {
+                    self.read_fragment(kind, mask, fin, length, left)
+                }
+                Reading::Outside { kind, mask, length, filled, ready } => {
+                    self.read_outside(kind, mask, length, filled, ready)
+                }
+                Reading::Nothing => return self.discard(),
+            };
+            match progress {
+                Ok(Break(step)) => return step,
+                Ok(Continue(())) => {}
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+
+    /// The bytes of a message that lies in the machine's memory; empty for [`Place::Outside`], which the face holds.
+    #[inline]
+    pub fn payload(&self, place: Place) -> &[u8] {
+        match place {
+            Place::Input { start, end } => self.input.slice(start..end),
+            Place::Assembled => self.assembler.bytes(),
+            Place::Outside => &[],
+        }
+    }
+
+    /// Takes the memory of a message that was put together from fragments.
+    pub fn take_assembled(&mut self) -> Vec<u8> {
+        self.assembler.take()
+    }
+
+    /// What waits to be written, pongs and Close included. `keys` mask those, if any.
+    #[inline]
+    pub fn output(&mut self, keys: &mut impl MaskKeys) -> &Output {
+        if self.pong.is_some() || self.close.is_some() {
+            self.queue_controls(keys);
+        }
+        &self.output
+    }
+
+    /// `n` bytes of the output were written.
+    #[inline]
+    pub fn written(&mut self, n: usize) {
+        self.output.written(n);
+        if !self.wants_write() {
+            self.state.all_written();
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must be called, if nothing arrives before.
+    #[inline]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        if self.state.ending().is_some() { None } else { self.deadlines.next() }
+    }
+
+    // ---- memory
+
+    /// Gives the read buffer back where nothing waits in it: after a message was copied out of it.
+    #[inline]
+    pub fn settle(&mut self) {
+        self.input.settle();
+    }
+
+    /// The face is going to wait for the peer: gives back all memory that is not needed for that.
+    pub fn park(&mut self) {
+        self.input.park();
+    }
+
+    // ---- getters
+
+    /// Which end of the connection this is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The limits and times in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How the connection ended, once [`Step::End`] was reached.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.state.ending()
+    }
+
+    /// How the connection is going to end: known from the peer's Close frame, or its fault, on.
+    pub fn outcome(&self) -> Option<Ending> {
+        self.state.outcome()
+    }
+
+    /// Whether messages may be sent.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        self.state.is_open()
+    }
+
+    /// Bytes that wait to be written, without pongs and Close frames that were not encoded yet.
+    #[inline]
+    pub fn queued(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Whether anything waits to be written.
+    #[inline]
+    pub fn wants_write(&self) -> bool {
+        !self.output.is_empty() || self.pong.is_some() || self.close.is_some()
+    }
+
+    /// Whether the face is to shut its side of the transport once everything is written: the server after the closing
+    /// handshake, and whoever failed the connection (RFC 6455 7.1.1, 7.1.7).
+    pub fn shuts_first(&self) -> bool {
+        self.state.shuts_first()
+    }
+
+    /// The number of the newest ping that was answered, and how long the answer took.
+    pub fn round_trip(&self) -> Option<(u64, Duration)> {
+        self.deadlines.round_trip()
+    }
+
+    // ---- the parts of a step, in the order of the bytes
+
+    #[inline]
+    fn read_header(&mut self) -> Result<ControlFlow<Step>, PeerError> {
+        let bytes = self.input.bytes();
+        let Some((header, size)) = Header::decode(bytes)? else {
+            self.want = MAX_HEADER;
+            return Ok(Break(Step::Read));
+        };
+        // 5.1: "a client MUST mask all frames"; "a server MUST NOT mask any frames"
+        match (self.role, header.mask) {
+            (Role::Client, Some(_)) => return Err(PeerError::Masked),
+            (Role::Server, None) => return Err(PeerError::NotMasked),
+            _ => {}
+        }
+        // 5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values"
+        if header.rsv != 0 {
+            return Err(PeerError::ReservedBits(header.rsv));
+        }
+        if header.opcode.is_control() {
+            return self.read_control(&header, size);
+        }
+        let kind = self.assembler.admit(&header, &self.config)?;
+        let Ok(length) = usize::try_from(header.length) else {
+            return Err(PeerError::FrameTooBig { length: header.length, limit: usize::MAX as u64 });
+        };
+        let waiting = bytes.len() - size;
+        self.input.consume(size);
+        if header.fin && !self.assembler.in_progress() {
+            if waiting >= length {
+                return self.read_at_once(kind, header.mask, length);
+            }
+            self.reading = if length > DESTINATION_ABOVE {
+                Reading::Outside { kind, mask: header.mask, length, filled: 0, ready: 0 }
+            } else {
+                Reading::Whole { kind, mask: header.mask, length, seen: 0 }
+            };
+        } else {
+            self.assembler.begin(kind, &header);
+            self.reading =
+                Reading::Fragment { kind, mask: header.mask, fin: header.fin, length, left: length };
+        }
+        Ok(Continue(()))
+    }
+
+    /// An unfragmented message that waits as a whole behind its header: the common case, with no state kept.
+    #[inline]
+    fn read_at_once(
+        &mut self,
+        kind: Kind,
+        mask: Option<[u8; 4]>,
+        length: usize,
+    ) -> Result<ControlFlow<Step>, PeerError> {
+        if let Some(key) = mask {
+            mask::apply(self.input.bytes_mut(0..length), key);
+        }
+        let Range { start, end } = self.input.consume(length);
+        if kind == Kind::Text && !utf8::is_valid(self.input.slice(start..end)) {
+            return Err(PeerError::NotUtf8);
+        }
+        Ok(Break(Step::Message(Incoming { kind, place: Place::Input { start, end } })))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_whole(
+        &mut self,
+        kind: Kind,
+        mask: Option<[u8; 4]>,
+        length: usize,
+        seen: usize,
+    ) -> Result<ControlFlow<Step>, PeerError> {
+        let have = self.input.len().min(length);
+        self.arrived(kind, mask, seen, seen..have)?;
+        if have < length {
+            self.reading = Reading::Whole { kind, mask, length, seen: have };
+            self.want = length;
+            return Ok(Break(Step::Read));
+        }
+        self.reading = Reading::Header;
+        self.text.finish().map_err(|_| PeerError::NotUtf8)?;
+        let Range { start, end } = self.input.consume(length);
+        Ok(Break(Step::Message(Incoming { kind, place: Place::Input { start, end } })))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_fragment(
+        &mut self,
+        kind: Kind,
+        mask: Option<[u8; 4]>,
+        fin: bool,
+        length: usize,
+        left: usize,
+    ) -> Result<ControlFlow<Step>, PeerError> {
+        let n = self.input.len().min(left);
+        self.arrived(kind, mask, length - left, 0..n)?;
+        let range = self.input.consume(n);
+        self.assembler.push(self.input.slice(range));
+        if n < left {
+            self.reading = Reading::Fragment { kind, mask, fin, length, left: left - n };
+            self.want = 1;
+            return Ok(Break(Step::Read));
+        }
+        self.reading = Reading::Header;
+        if !fin {
+            return Ok(Continue(()));
+        }
+        self.text.finish().map_err(|_| PeerError::NotUtf8)?;
+        self.assembler.finish();
+        Ok(Break(Step::Message(Incoming { kind, place: Place::Assembled })))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_outside(
+        &mut self,
+        kind: Kind,
+        mask: Option<[u8; 4]>,
+        length: usize,
+        filled: usize,
+        ready: usize,
+    ) -> Result<ControlFlow<Step>, PeerError> {
+        if filled == length {
+            self.reading = Reading::Header;
+            self.text.finish().map_err(|_| PeerError::NotUtf8)?;
+            return Ok(Break(Step::Message(Incoming { kind, place: Place::Outside })));
+        }
+        let have = self.input.len().min(length - filled);
+        self.arrived(kind, mask, filled + ready, ready..have)?;
+        self.reading = Reading::Outside { kind, mask, length, filled, ready: have };
+        self.want = 1;
+        Ok(Break(Step::Into { kind, len: length, filled }))
+    }
+
+    /// The waiting bytes of `range` are the next ones of a payload, `offset` bytes into it: unmasks them and checks
+    /// text, so that the first wrong byte fails the connection (RFC 6455 8.1), not the last.
+    fn arrived(
+        &mut self,
+        kind: Kind,
+        mask: Option<[u8; 4]>,
+        offset: usize,
+        range: Range<usize>,
+    ) -> Result<(), PeerError> {
+        let bytes = self.input.bytes_mut(range);
+        if let Some(key) = mask {
+            mask::apply(bytes, mask::rotate(key, offset));
+        }
+        if kind == Kind::Text {
+            self.text.push(bytes).map_err(|_| PeerError::NotUtf8)?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_control(&mut self, header: &Header, size: usize) -> Result<ControlFlow<Step>, PeerError> {
+        let length = usize::try_from(header.length).expect("a control frame has at most 125 bytes");
+        if self.input.len() < size + length {
+            self.want = size + length;
+            return Ok(Break(Step::Read));
+        }
+        self.input.consume(size);
+        if let Some(key) = header.mask {
+            mask::apply(self.input.bytes_mut(0..length), key);
+        }
+        let range = self.input.consume(length);
+        let payload = self.input.slice(range);
+        match header.opcode {
+            // 5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response"
+            OpCode::Ping if self.state.is_open() => self.pong = Some(Control::new(payload)),
+            OpCode::Pong => {
+                if let Ok(id) = <[u8; 8]>::try_from(payload) {
+                    self.deadlines.pong(u64::from_be_bytes(id));
+                }
+            }
+            OpCode::Close => {
+                let frame = CloseFrame::decode(payload)?;
+                self.recv_close(frame);
+            }
+            // A ping after our own Close frame: nothing may follow that.
+            _ => {}
+        }
+        Ok(Continue(()))
+    }
+
+    fn recv_close(&mut self, frame: CloseFrame) {
+        let code = frame.code;
+        self.reading = Reading::Nothing;
+        if self.state.recv_close(frame) == Reply::Echo {
+            // 5.5.1: "the endpoint typically echos the status code it received"; the reason is the peer's own.
+            let payload = CloseFrame::encode(code, "").expect("a received code may be sent");
+            self.close = Some(Control::new(&payload));
+        }
+        self.deadlines.closing(self.config.close_timeout);
+        // A server whose Close frame left long ago has nothing more to write.
+        if !self.wants_write() {
+            self.state.all_written();
+        }
+    }
+
+    /// The peer broke a rule: tells it so, once, and reads no more (RFC 6455 7.1.7).
+    #[cold]
+    #[inline(never)]
+    fn fail(&mut self, error: PeerError) {
+        let code = error.close_code();
+        self.reading = Reading::Nothing;
+        self.assembler = Assembler::default();
+        if self.state.fail(error) {
+            let payload = CloseFrame::encode(code, "").expect("the codes of failures may be sent");
+            self.close = Some(Control::new(&payload));
+        }
+        self.deadlines.closing(self.config.close_timeout);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn discard(&mut self) -> Step {
+        self.input.consume(self.input.len());
+        self.input.settle();
+        self.want = 1;
+        if self.state.ending().is_some() { Step::End } else { Step::Read }
+    }
+
+    /// Encodes the pong and the Close frame that wait, in that order: nothing follows a Close frame.
+    #[cold]
+    fn queue_controls(&mut self, keys: &mut impl MaskKeys) {
+        if let Some(pong) = self.pong.take() {
+            self.push(OpCode::Pong, Payload::Borrowed(pong.bytes()), keys);
+        }
+        if let Some(close) = self.close.take() {
+            self.push(OpCode::Close, Payload::Borrowed(close.bytes()), keys);
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, opcode: OpCode, payload: Payload<'_>, keys: &mut impl MaskKeys) {
+        let mask = match self.role {
+            Role::Client => Some(keys.next_key()),
+            Role::Server => None,
+        };
+        let length = payload.bytes().len() as u64;
+        self.output.push(&Header { fin: true, rsv: 0, opcode, mask, length }, payload);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an idle connection costs beside its face: asserted, so that a new field is a decision.
+    #[test]
+    fn the_machine_is_small() {
+        assert!(size_of::<Connection>() <= 832, "{}", size_of::<Connection>());
+    }
+}

@@ -1,0 +1,105 @@
+//! Putting messages together from fragments (RFC 6455 5.4), and the limits on that.
+
+use super::config::Config;
+use super::error::PeerError;
+use super::frame::{Header, OpCode};
+
+/// Text or binary: the type of a message, which its first frame tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// UTF-8, checked.
+    Text,
+    /// Any bytes.
+    Binary,
+}
+
+impl Kind {
+    /// The opcode of a first frame.
+    #[inline]
+    pub const fn opcode(self) -> OpCode {
+        match self {
+            Self::Text => OpCode::Text,
+            Self::Binary => OpCode::Binary,
+        }
+    }
+}
+
+/// The message in progress.
+#[derive(Debug, Default)]
+pub(super) struct Assembler {
+    /// Its kind, while fragments of it are expected.
+    kind: Option<Kind>,
+    bytes: Vec<u8>,
+    /// Payload that the headers announced so far.
+    announced: u64,
+    fragments: u32,
+}
+
+impl Assembler {
+    /// Judges the header of a data frame before any of its payload: order of opcodes, sizes, count. Returns the
+    /// kind of the message that the frame belongs to.
+    #[inline]
+    pub(super) fn admit(&self, header: &Header, limits: &Config) -> Result<Kind, PeerError> {
+        let kind = match (header.opcode, self.kind) {
+            (OpCode::Text, None) => Kind::Text,
+            (OpCode::Binary, None) => Kind::Binary,
+            (OpCode::Continuation, Some(kind)) => kind,
+            (OpCode::Continuation, None) => return Err(PeerError::UnexpectedContinuation),
+            _ => return Err(PeerError::ExpectedContinuation),
+        };
+        if header.length > limits.max_frame {
+            return Err(PeerError::FrameTooBig { length: header.length, limit: limits.max_frame });
+        }
+        let length = self.announced.saturating_add(header.length);
+        if length > limits.max_message {
+            return Err(PeerError::MessageTooBig { length, limit: limits.max_message });
+        }
+        if self.fragments >= limits.max_fragments {
+            return Err(PeerError::TooManyFragments { limit: limits.max_fragments });
+        }
+        Ok(kind)
+    }
+
+    /// Whether fragments of a message are expected.
+    #[inline]
+    pub(super) fn in_progress(&self) -> bool {
+        self.kind.is_some()
+    }
+
+    /// The payload of an admitted frame begins; its payload follows in [`push`](Self::push).
+    pub(super) fn begin(&mut self, kind: Kind, header: &Header) {
+        self.kind = Some(kind);
+        self.announced += header.length;
+        self.fragments += 1;
+    }
+
+    /// The next bytes of the message, unmasked and checked. Memory grows with what arrived, not with what was announced.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The last fragment is complete: the message is whole and stays readable until [`clear`](Self::clear).
+    pub(super) fn finish(&mut self) {
+        debug_assert!(self.in_progress(), "only a message in progress is finished");
+        self.kind = None;
+        (self.announced, self.fragments) = (0, 0);
+    }
+
+    /// The bytes of the whole message.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Takes the bytes of the whole message.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Frees the memory of a message that was lent.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        if self.bytes.capacity() != 0 && !self.in_progress() {
+            self.bytes = Vec::new();
+        }
+    }
+}

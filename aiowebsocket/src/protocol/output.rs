@@ -1,0 +1,208 @@
+//! What waits to be written: frames in a row, whole large payloads between them, one cursor.
+//!
+//! Small frames are written into one pooled buffer, so that a batch leaves in one system call. A payload too large
+//! for that keeps memory of its own, masked where it lies if it is ours alone, and leaves beside the buffered
+//! frames in a vectored write. Nothing is ever moved up to close a gap: a partial write advances the cursor.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Bytes, BytesMut};
+
+use super::buffer::{Buffer, LARGEST};
+use super::frame::{Header, MAX_HEADER};
+use super::mask;
+
+/// Payloads above this size do not go through the pooled buffer. At 32 KiB a copy costs as much as
+/// the second entry of a vectored write.
+const OWN_MEMORY: usize = 32 << 10;
+
+/// A payload on its way out, borrowed or owned: an owned one may be masked in place.
+#[derive(Debug)]
+pub enum Payload<'a> {
+    /// Copied and masked in one pass.
+    Borrowed(&'a [u8]),
+    /// Masked in place where it is large and nobody else holds it.
+    Shared(Bytes),
+    /// Masked in place where it is large.
+    Owned(Vec<u8>),
+}
+
+impl Payload<'_> {
+    /// Its bytes.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// Frames that wait to be written.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Before `tail`, in order. Empty but for large payloads.
+    segments: VecDeque<Segment>,
+    tail: Buffer,
+    /// Bytes in `segments` that wait.
+    queued: usize,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Frames(Buffer),
+    Memory(Bytes),
+}
+
+impl Segment {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Frames(buffer) => buffer.bytes(),
+            Self::Memory(bytes) => bytes,
+        }
+    }
+}
+
+impl Output {
+    /// Bytes that wait.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.queued + self.tail.len()
+    }
+
+    /// Whether nothing waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Queues one frame; `header.length` and `header.mask` belong to `payload`.
+    #[inline]
+    pub fn push(&mut self, header: &Header, payload: Payload<'_>) {
+        let bytes = payload.bytes();
+        debug_assert_eq!(header.length, bytes.len() as u64, "a header tells the length of its payload");
+        if bytes.len() > OWN_MEMORY {
+            return self.push_large(header, payload);
+        }
+        self.push_small(header, bytes);
+    }
+
+    #[inline]
+    fn push_small(&mut self, header: &Header, payload: &[u8]) {
+        let size = header.encoded_len();
+        let whole = size + payload.len();
+        if !self.tail.has_room(whole) && self.tail.len() + whole > LARGEST {
+            self.seal();
+        }
+        let room = self.tail.append(whole);
+        let (head, body) = room.split_at_mut(size);
+        header.encode(head);
+        match header.mask {
+            Some(key) => mask::copy_masked(body, payload, key),
+            None => body.copy_from_slice(payload),
+        }
+    }
+
+    #[cold]
+    fn push_large(&mut self, header: &Header, payload: Payload<'_>) {
+        let mut head = [0; MAX_HEADER];
+        let size = header.encode(&mut head);
+        let memory = match (header.mask, payload) {
+            (None, Payload::Shared(bytes)) => bytes,
+            (None, Payload::Owned(bytes)) => bytes.into(),
+            (None, Payload::Borrowed(bytes)) => Bytes::copy_from_slice(bytes),
+            (Some(key), Payload::Owned(mut bytes)) => {
+                mask::apply(&mut bytes, key);
+                bytes.into()
+            }
+            (Some(key), Payload::Shared(bytes)) => match bytes.try_into_mut() {
+                Ok(mut bytes) => {
+                    mask::apply(&mut bytes, key);
+                    bytes.freeze()
+                }
+                Err(shared) => masked_copy(&shared, key),
+            },
+            (Some(key), Payload::Borrowed(bytes)) => masked_copy(bytes, key),
+        };
+        self.tail.append(size).copy_from_slice(&head[..size]);
+        self.seal();
+        self.queued += memory.len();
+        self.segments.push_back(Segment::Memory(memory));
+    }
+
+    /// Moves the buffered frames into the queue, so that something may follow them.
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            self.queued += self.tail.len();
+            self.segments.push_back(Segment::Frames(self.tail.detach()));
+        }
+    }
+
+    /// The first waiting bytes in a row; empty when nothing waits.
+    #[inline]
+    pub fn front(&self) -> &[u8] {
+        match self.segments.front() {
+            None => self.tail.bytes(),
+            Some(segment) => segment.bytes(),
+        }
+    }
+
+    /// Fills `slices` with what waits, in order, for a vectored write; returns how many were filled.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let waiting = self.segments.iter().map(Segment::bytes).chain([self.tail.bytes()]);
+        let mut filled = 0;
+        for (slot, bytes) in slices.iter_mut().zip(waiting.filter(|bytes| !bytes.is_empty())) {
+            *slot = IoSlice::new(bytes);
+            filled += 1;
+        }
+        filled
+    }
+
+    /// Whether one slice holds everything.
+    #[inline]
+    pub fn is_contiguous(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// `n` bytes, counted from the first waiting one, were written.
+    #[inline]
+    pub fn written(&mut self, mut n: usize) {
+        debug_assert!(n <= self.len(), "no more is written than waits");
+        if !self.segments.is_empty() {
+            n = self.written_segments(n);
+        }
+        self.tail.consume(n);
+        self.tail.settle();
+    }
+
+    #[cold]
+    fn written_segments(&mut self, mut n: usize) -> usize {
+        while let Some(front) = self.segments.front_mut() {
+            let step = n.min(front.bytes().len());
+            self.queued -= step;
+            n -= step;
+            match front {
+                Segment::Frames(buffer) => {
+                    buffer.consume(step);
+                    buffer.settle();
+                }
+                Segment::Memory(bytes) => bytes::Buf::advance(bytes, step),
+            }
+            if !front.bytes().is_empty() {
+                return 0;
+            }
+            self.segments.pop_front();
+        }
+        // An idle connection keeps no queue either.
+        self.segments = VecDeque::new();
+        n
+    }
+}
+
+fn masked_copy(bytes: &[u8], key: [u8; 4]) -> Bytes {
+    let mut memory = BytesMut::zeroed(bytes.len());
+    mask::copy_masked(&mut memory, bytes, key);
+    memory.freeze()
+}
