@@ -265,7 +265,7 @@ impl Accepting {
         }
         let pushed = reader.push(bytes);
         // A method is a token. What speaks TLS or another binary protocol to us may wait for our answer forever.
-        if reader.head().first().is_some_and(|&first| !is_token_byte(first)) {
+        if reader.start().first().is_some_and(|&first| !is_token_byte(first)) {
             return Err(AcceptError::MalformedHead { fault: HeadFault::StartLine });
         }
         let pushed = pushed.map_err(|overflow| match overflow {

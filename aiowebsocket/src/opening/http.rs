@@ -226,6 +226,11 @@ impl HeadReader {
         &self.head
     }
 
+    /// `head`, without a carriage return that may turn out to belong to an empty line before it.
+    pub(super) fn start(&self) -> &[u8] {
+        if self.head == b"\r" { b"" } else { &self.head }
+    }
+
     /// How many bytes have come over all heads.
     pub(super) fn received(&self) -> usize {
         self.received

@@ -208,10 +208,10 @@ impl Opening {
         loop {
             let pushed = reader.push(bytes);
             // Judged at the first byte: who speaks another protocol may wait for us forever.
-            let start = &reader.head()[..reader.head().len().min(HTTP_PREFIX.len())];
-            if !HTTP_PREFIX.starts_with(start) {
-                let shown = reader.head().len().min(NOT_HTTP_SHOWN);
-                return Err(HandshakeError::NotHttp { start: reader.head()[..shown].to_vec() });
+            let start = reader.start();
+            if !HTTP_PREFIX.starts_with(&start[..start.len().min(HTTP_PREFIX.len())]) {
+                let shown = start.len().min(NOT_HTTP_SHOWN);
+                return Err(HandshakeError::NotHttp { start: start[..shown].to_vec() });
             }
             let pushed = pushed.map_err(|overflow| HandshakeError::overflow(overflow, reader.limits()))?;
             let Some(taken) = pushed else {

@@ -101,7 +101,8 @@ impl Address {
         if rest.contains('#') {
             return Err(UrlError::Fragment);
         }
-        // A `\` is no delimiter here: where browsers end the host with it, we refuse it as a part of the host.
+        // A `\` is no delimiter here. Browsers end the host with it; so that nobody can make two programs see two
+        // hosts in one address, it is refused in the authority.
         let (authority, resource) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (userinfo, host_and_port) = match authority.rsplit_once('@') {
             Some((userinfo, rest)) => (parse_userinfo(userinfo)?, rest),
@@ -216,7 +217,7 @@ pub enum UrlError {
     /// A `%` that two hexadecimal digits do not follow.
     InvalidEscape,
     /// The user or the password cannot be sent: control characters, bytes that are not UTF-8, a colon in the name
-    /// (RFC 7617 2), or a second `@`.
+    /// (RFC 7617 2), a second `@`, or a backslash.
     InvalidUserinfo,
     /// There is no host.
     EmptyHost,
@@ -274,7 +275,7 @@ impl fmt::Display for UrlError {
                 "the address has a \"%\" without two hexadecimal digits after it: write %25 for a \"%\"",
             ),
             Self::InvalidUserinfo => f.write_str(
-                "the user or password in the address cannot be sent: percent-encode \"@\" as %40, use UTF-8, no control characters, and no colon in the user",
+                "the user or password in the address cannot be sent: percent-encode \"@\" as %40 and \"\\\" as %5C, use UTF-8, no control characters, and no colon in the user",
             ),
             Self::EmptyHost => f.write_str("the address has no host: write one after \"://\""),
             Self::InvalidHostCharacter { character } => write!(
@@ -338,8 +339,8 @@ fn parse_userinfo(userinfo: &str) -> Result<Option<Userinfo>, UrlError> {
     if userinfo.is_empty() {
         return Ok(None);
     }
-    // A raw `@` leaves open where the host begins.
-    if userinfo.contains('@') {
+    // A raw `@` leaves open where the host begins, and with a `\` browsers end the host.
+    if userinfo.contains(['@', '\\']) {
         return Err(UrlError::InvalidUserinfo);
     }
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));

@@ -1,0 +1,303 @@
+//! Runs the cases of spec/opening_response.toml and spec/opening_request.toml: whole, byte by byte, at random cuts,
+//! and with trailing bytes.
+
+use std::time::Duration;
+
+use aiowebsocket::opening::{
+    AcceptError, AcceptProgress, Accepting, Address, HandshakeError, HeadLimits, Opened, Opening, Progress,
+    Request, RequestHead,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::{NONCE, start_of_time, variant};
+
+#[derive(Deserialize)]
+struct File<Case> {
+    case: Vec<Case>,
+}
+
+/// What both sides' cases share.
+#[derive(Deserialize)]
+struct Input {
+    name: String,
+    #[serde(default)]
+    head: Vec<String>,
+    #[serde(default)]
+    bytes: String,
+    #[serde(default)]
+    end: bool,
+    #[serde(default)]
+    timeout: bool,
+    max_bytes: Option<usize>,
+    max_lines: Option<usize>,
+    outcome: String,
+    message: Option<String>,
+}
+
+impl Input {
+    fn bytes(&self) -> Vec<u8> {
+        let mut text: String = self.head.iter().map(|line| format!("{line}\r\n")).collect();
+        if !self.head.is_empty() {
+            text.push_str("\r\n");
+        }
+        text.push_str(&self.bytes);
+        let byte = |c: char| u8::try_from(u32::from(c)).expect("each character of a case is one byte");
+        text.chars().map(byte).collect()
+    }
+
+    fn limits(&self) -> HeadLimits {
+        let default = HeadLimits::default();
+        HeadLimits {
+            max_bytes: self.max_bytes.unwrap_or(default.max_bytes),
+            max_lines: self.max_lines.unwrap_or(default.max_lines),
+        }
+    }
+
+    /// Trailing bytes mean something where the stream or the time ends, or where more is awaited.
+    fn takes_trailing(&self) -> bool {
+        !self.end && !self.timeout && self.outcome != "More"
+    }
+}
+
+#[derive(Deserialize)]
+struct ResponseCase {
+    #[serde(flatten)]
+    input: Input,
+    #[serde(default)]
+    subprotocols: Vec<String>,
+    #[serde(default)]
+    extensions: Vec<String>,
+    subprotocol: Option<String>,
+    #[serde(default)]
+    agreed: Vec<String>,
+    status: Option<u16>,
+    body: Option<String>,
+    complete: Option<bool>,
+    versions: Option<Vec<u8>>,
+    location: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RequestCase {
+    #[serde(flatten)]
+    input: Input,
+    resource: Option<String>,
+    #[serde(default)]
+    subprotocols: Vec<String>,
+    #[serde(default)]
+    offered: Vec<String>,
+    origin: Option<String>,
+    status: Option<u16>,
+    #[serde(default)]
+    answer_has: Vec<String>,
+}
+
+fn cases<Case: DeserializeOwned>(file: &str) -> Vec<Case> {
+    let path = format!("{}/../spec/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let file: File<Case> =
+        toml::from_str(&text).unwrap_or_else(|error| panic!("{path}: {}", error.message()));
+    file.case
+}
+
+/// Ways to cut bytes into pieces, each with its name.
+fn cuts(name: &str, length: usize) -> Vec<(String, Vec<usize>)> {
+    let mut cuts = vec![("whole".to_owned(), vec![length]), ("byte by byte".to_owned(), vec![1; length])];
+    for round in 0..8_u64 {
+        // The seed depends on the case, so that cases do not all meet the same cuts; it never changes between runs.
+        let seed = name.bytes().fold(round + 1, |seed, b| seed.wrapping_mul(31).wrapping_add(b.into())) | 1;
+        let mut random = seed;
+        let mut pieces = Vec::new();
+        let mut left = length;
+        while left > 0 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            // An empty piece now and then: it must change nothing.
+            let piece = usize::try_from(random % 40).expect("below 40").min(left);
+            pieces.push(piece);
+            left -= piece;
+        }
+        cuts.push((format!("random cuts, seed {seed}"), pieces));
+    }
+    cuts
+}
+
+/// Feeds the pieces until there is an outcome; also what was not fed any more.
+fn feed<'a, Outcome>(
+    bytes: &'a [u8],
+    pieces: &[usize],
+    mut receive: impl FnMut(&[u8]) -> Option<Outcome>,
+) -> (Option<Outcome>, &'a [u8]) {
+    let mut rest = bytes;
+    for &piece in pieces {
+        let (now, later) = rest.split_at(piece);
+        rest = later;
+        if let Some(outcome) = receive(now) {
+            return (Some(outcome), rest);
+        }
+    }
+    (None, rest)
+}
+
+/// Every case in every way: `run(bytes, pieces, trailing)` panics when a case fails, and the case and the way are
+/// named before it.
+fn every_way(input: &Input, run: impl Fn(&[u8], &[usize], Option<&[u8]>)) {
+    let trailing: &[u8] = b"\x82\x00HTTP/1.1 101\r\n\r\n\x00\xff";
+    let trailings = [Some(trailing), None];
+    for trailing in &trailings[usize::from(!input.takes_trailing())..] {
+        let mut bytes = input.bytes();
+        bytes.extend_from_slice(trailing.unwrap_or_default());
+        for (way, pieces) in cuts(&input.name, bytes.len()) {
+            let at = format!("{}, {way}, trailing bytes: {}", input.name, trailing.is_some());
+            let outcome =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&bytes, &pieces, *trailing)));
+            assert!(outcome.is_ok(), "{at}");
+        }
+    }
+}
+
+#[test]
+fn responses() {
+    let cases: Vec<ResponseCase> = cases("opening_response.toml");
+    assert!(cases.len() > 80, "the cases are there");
+    for case in &cases {
+        every_way(&case.input, |bytes, pieces, trailing| run_response(case, bytes, pieces, trailing));
+    }
+}
+
+fn run_response(case: &ResponseCase, bytes: &[u8], pieces: &[usize], trailing: Option<&[u8]>) {
+    let mut request = RequestHead::new(&Address::parse("ws://server.example.com/chat").unwrap());
+    request.subprotocols(case.subprotocols.clone()).unwrap();
+    request.extensions(case.extensions.clone()).unwrap();
+    let mut opening = Opening::new(request, NONCE, case.input.limits()).unwrap();
+    let now = start_of_time();
+    let flat = |progress| match progress {
+        Ok(Progress::More) => None,
+        Ok(Progress::Open(opened)) => Some(Ok(opened)),
+        Err(error) => Some(Err(error)),
+    };
+    let (mut outcome, unread) = feed(bytes, pieces, |piece| flat(opening.receive(piece, now)));
+    if outcome.is_none() && case.input.end {
+        outcome = flat(opening.receive_end(now));
+    }
+    if outcome.is_none() && case.input.timeout {
+        let deadline = opening.next_timeout().unwrap_or(now);
+        outcome = flat(opening.handle_timeout(deadline));
+    }
+    match outcome {
+        None => assert_eq!(case.input.outcome, "More"),
+        Some(Ok(opened)) => check_opened(case, &opened, unread, trailing),
+        Some(Err(error)) => check_error(case, &error, pieces),
+    }
+    // An outcome is final.
+    if case.input.outcome != "More" {
+        assert_eq!(variant(&opening.receive(b"x", now).unwrap_err()), "Finished");
+        assert_eq!(opening.next_timeout(), None);
+    }
+}
+
+fn check_opened(case: &ResponseCase, opened: &Opened, unread: &[u8], trailing: Option<&[u8]>) {
+    assert_eq!(case.input.outcome, "Open");
+    assert_eq!([&opened.leftover, unread].concat(), trailing.unwrap_or_default());
+    assert_eq!(opened.subprotocol, case.subprotocol);
+    let agreed: Vec<String> = opened.extensions.iter().map(ToString::to_string).collect();
+    assert_eq!(agreed, case.agreed);
+    assert_eq!(opened.response.status, 101);
+}
+
+fn check_error(case: &ResponseCase, error: &HandshakeError, pieces: &[usize]) {
+    assert_eq!(variant(error), case.input.outcome);
+    if let Some(message) = &case.input.message {
+        // NotHttp shows what had come, and that depends on the cuts.
+        let is_alike = pieces == [case.input.bytes().len()] || case.input.outcome != "NotHttp";
+        assert!(!is_alike || error.to_string() == *message, "{error}");
+    }
+    if let HandshakeError::Refused(refusal) = error {
+        assert_eq!(Some(refusal.status.as_u16()), case.status);
+        assert_eq!(Some(String::from_utf8_lossy(&refusal.body).into_owned()), case.body);
+        assert_eq!(Some(refusal.is_complete), case.complete);
+        assert_eq!(refusal.supported_versions(), case.versions.clone().unwrap_or_default());
+        assert_eq!(refusal.location(), case.location.as_deref());
+    }
+}
+
+#[test]
+fn requests() {
+    let cases: Vec<RequestCase> = cases("opening_request.toml");
+    assert!(cases.len() > 50, "the cases are there");
+    for case in &cases {
+        every_way(&case.input, |bytes, pieces, trailing| run_request(case, bytes, pieces, trailing));
+    }
+}
+
+fn run_request(case: &RequestCase, bytes: &[u8], pieces: &[usize], trailing: Option<&[u8]>) {
+    let mut accepting = Accepting::new(case.input.limits());
+    let now = start_of_time();
+    let flat = |progress| match progress {
+        Ok(AcceptProgress::More) => None,
+        Ok(AcceptProgress::Request(request)) => Some(Ok(request)),
+        Err(error) => Some(Err(error)),
+    };
+    let (mut outcome, unread) = feed(bytes, pieces, |piece| flat(accepting.receive(piece, now)));
+    if outcome.is_none() && case.input.end {
+        outcome = flat(accepting.receive_end());
+    }
+    if outcome.is_none() && case.input.timeout {
+        assert!(flat(accepting.handle_timeout(now + Duration::from_millis(9_999))).is_none());
+        outcome = flat(accepting.handle_timeout(now + Duration::from_secs(10)));
+    }
+    match outcome {
+        None => assert_eq!(case.input.outcome, "More"),
+        Some(Ok(request)) => check_request(case, &mut accepting, &request, unread, trailing),
+        Some(Err(error)) => check_answer(case, &mut accepting, &error),
+    }
+}
+
+fn check_request(
+    case: &RequestCase,
+    accepting: &mut Accepting,
+    request: &Request,
+    unread: &[u8],
+    trailing: Option<&[u8]>,
+) {
+    assert_eq!(case.input.outcome, "Request");
+    assert_eq!(Some(&request.resource), case.resource.as_ref());
+    assert_eq!(request.subprotocols, case.subprotocols);
+    assert_eq!(request.extensions.iter().map(ToString::to_string).collect::<Vec<_>>(), case.offered);
+    assert_eq!(request.origin(), case.origin.as_deref());
+    assert_eq!(accepting.output(), b"", "the application has not answered");
+    // Bytes that come while the application decides are kept behind those that came with the request.
+    assert!(matches!(accepting.receive(unread, start_of_time()), Ok(AcceptProgress::More)));
+    accepting.accept(None, &[]).unwrap();
+    assert!(accepting.output().starts_with(b"HTTP/1.1 101 "));
+    assert_eq!(accepting.take_leftover(), trailing.unwrap_or_default());
+}
+
+fn check_answer(case: &RequestCase, accepting: &mut Accepting, error: &AcceptError) {
+    assert_eq!(variant(error), case.input.outcome);
+    assert_eq!(error.status().map(|status| status.as_u16()), case.status);
+    if let Some(message) = &case.input.message {
+        assert_eq!(error.to_string(), *message);
+    }
+    let answer = String::from_utf8(accepting.output().to_vec()).unwrap();
+    match case.status {
+        None => assert_eq!(answer, ""),
+        Some(status) => {
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert_eq!(body, format!("{error}\n"));
+            let length = format!("Content-Length: {}", body.len());
+            let wanted = case.answer_has.iter().chain([&length]);
+            for line in wanted {
+                assert!(head.lines().any(|has| has == line), "{line} in {answer}");
+            }
+            assert!(head.lines().any(|has| has.starts_with("Connection: ") && has.ends_with("close")));
+        }
+    }
+    assert_eq!(accepting.take_leftover(), b"");
+    accepting.written(answer.len());
+    assert_eq!(accepting.output(), b"");
+    assert_eq!(variant(&accepting.receive(b"x", start_of_time()).unwrap_err()), "Finished");
+}
