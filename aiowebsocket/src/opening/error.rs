@@ -1,8 +1,10 @@
-//! Why the opening handshake failed: what, and whose fault.
+//! Why the opening handshake failed: what, and whose fault. First the client's side, then the server's.
 
 use std::fmt;
 
-use super::http::{HeadFault, HeadLimits, HeadOverflow, shortened};
+use http::StatusCode;
+
+use super::http::{FieldError, HeadFault, HeadLimits, HeadOverflow, shortened};
 use super::refusal::Refusal;
 
 /// The opening handshake failed (RFC 6455 4.1). Nothing can be sent over this connection any more: close it.
@@ -144,6 +146,189 @@ impl fmt::Display for HandshakeError {
 }
 
 impl std::error::Error for HandshakeError {}
+
+/// Why a request cannot be answered with an open connection. The client's fault, but for [`Finished`](Self::Finished).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The head does not follow RFC 9112.
+    MalformedHead {
+        /// Where it does not.
+        fault: HeadFault,
+    },
+    /// The head has more bytes than [`HeadLimits::max_bytes`].
+    HeadTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// The head has more header lines than [`HeadLimits::max_lines`].
+    TooManyLines {
+        /// The limit.
+        limit: usize,
+    },
+    /// The request is not HTTP/1.1 (RFC 6455 4.2.1, item 1). HTTP/2 has another handshake (RFC 8441).
+    HttpVersion,
+    /// The method is not GET (RFC 6455 4.2.1, item 1).
+    Method {
+        /// The method.
+        method: String,
+    },
+    /// The target is neither a path nor an absolute `http:` or `https:` address (RFC 6455 4.2.1, item 1).
+    Target,
+    /// There is no Host, more than one, or its value is malformed (RFC 6455 4.2.1, item 2; RFC 9112 3.2).
+    Host,
+    /// The request announces a body.
+    Body,
+    /// There is no Upgrade to `websocket`, or Connection does not say so (RFC 6455 4.2.1, items 3 and 4).
+    NotUpgrade,
+    /// Sec-WebSocket-Version does not name 13 (RFC 6455 4.2.1, item 6).
+    Version,
+    /// Sec-WebSocket-Version stands there more than once (RFC 6455 11.3.5).
+    VersionRepeated,
+    /// There is not one Sec-WebSocket-Key, or it is not the base64 of 16 bytes (RFC 6455 4.2.1, item 5).
+    Key,
+    /// Sec-WebSocket-Protocol is empty or has something that is no token (RFC 6455 11.3.4).
+    SubprotocolsMalformed,
+    /// Sec-WebSocket-Extensions is malformed (RFC 6455 9.1).
+    ExtensionsMalformed,
+    /// The client sent more than a little before it had our answer (RFC 6455 4.1 has it wait).
+    TooEarly {
+        /// The limit.
+        limit: usize,
+    },
+    /// The request was not complete in time.
+    Timeout,
+    /// The client ended its stream before its request was complete.
+    UnexpectedEnd {
+        /// The bytes that had come.
+        received: usize,
+    },
+    /// The client ended its stream before it was answered.
+    EndBeforeAnswer,
+    /// The handshake had ended before this call; a mistake of the caller.
+    Finished,
+}
+
+impl AcceptError {
+    /// The limit that was met.
+    pub(super) fn overflow(overflow: HeadOverflow, limits: HeadLimits) -> Self {
+        match overflow {
+            HeadOverflow::Bytes => Self::HeadTooLarge { limit: limits.max_bytes },
+            HeadOverflow::Lines => Self::TooManyLines { limit: limits.max_lines },
+        }
+    }
+
+    /// The status of the answer that the machine queued; `None` when nobody is there to read one.
+    pub fn status(&self) -> Option<StatusCode> {
+        Some(match self {
+            Self::HeadTooLarge { .. } | Self::TooManyLines { .. } => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
+            Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::MalformedHead { .. }
+            | Self::Target
+            | Self::Host
+            | Self::Body
+            | Self::VersionRepeated
+            | Self::Key
+            | Self::SubprotocolsMalformed
+            | Self::ExtensionsMalformed
+            | Self::TooEarly { .. } => StatusCode::BAD_REQUEST,
+            Self::UnexpectedEnd { .. } | Self::EndBeforeAnswer | Self::Finished => return None,
+        })
+    }
+}
+
+impl fmt::Display for AcceptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MalformedHead { fault } => write!(f, "the request is malformed: {fault}"),
+            Self::HeadTooLarge { limit } => write!(f, "the head of the request is larger than {limit} bytes"),
+            Self::TooManyLines { limit } => write!(f, "the request has more than {limit} header lines"),
+            Self::HttpVersion => f.write_str("the request is not HTTP/1.1"),
+            Self::Method { method } => {
+                write!(f, "the method is {:?}, and a WebSocket opens with GET", shortened(method))
+            }
+            Self::Target => f.write_str("the request target is malformed"),
+            Self::Host => f.write_str("the request has not one valid Host header"),
+            Self::Body => f.write_str("the request announces a body, and an upgrade request has none"),
+            Self::NotUpgrade => f.write_str("the request does not ask for an upgrade to websocket"),
+            Self::Version => f.write_str("the request does not ask for version 13 of the WebSocket protocol"),
+            Self::VersionRepeated => f.write_str("the request has Sec-WebSocket-Version more than once"),
+            Self::Key => f.write_str("the request has not one Sec-WebSocket-Key of 16 bytes in base64"),
+            Self::SubprotocolsMalformed => f.write_str("the request's Sec-WebSocket-Protocol is malformed"),
+            Self::ExtensionsMalformed => f.write_str("the request's Sec-WebSocket-Extensions is malformed"),
+            Self::TooEarly { limit } => {
+                write!(f, "the client sent more than {limit} bytes before it was answered")
+            }
+            Self::Timeout => f.write_str("the request was not complete in time"),
+            Self::UnexpectedEnd { received } => {
+                write!(f, "the client closed the connection after {received} bytes of its request")
+            }
+            Self::EndBeforeAnswer => {
+                f.write_str("the client closed the connection before its request was answered")
+            }
+            Self::Finished => f.write_str("the opening handshake is over: the call came too late"),
+        }
+    }
+}
+
+impl std::error::Error for AcceptError {}
+
+/// Why an answer cannot be given: a mistake of the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReplyError {
+    /// There is no request, or it has been answered.
+    NoRequest,
+    /// The subprotocol was not offered (RFC 6455 4.2.2, item 5).
+    SubprotocolNotOffered {
+        /// Its name.
+        name: String,
+    },
+    /// The extensions are malformed, given twice, or were not offered (RFC 6455 4.2.2, item 5, and 9.1).
+    Extensions,
+    /// A refusal needs a final status, 200 or above.
+    NotFinal {
+        /// The status as it was given.
+        status: StatusCode,
+    },
+    /// A header field that must not be written.
+    Field(FieldError),
+}
+
+impl fmt::Display for ReplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRequest => f.write_str("there is no request to be answered"),
+            Self::SubprotocolNotOffered { name } => {
+                write!(
+                    f,
+                    "the client did not offer the subprotocol {:?}: choose one it offered",
+                    shortened(name)
+                )
+            }
+            Self::Extensions => {
+                f.write_str("the client did not offer these extensions, or they are malformed")
+            }
+            Self::NotFinal { status } => {
+                write!(f, "a refusal cannot have the status {}: use 200 or above", status.as_str())
+            }
+            Self::Field(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReplyError {}
+
+impl From<FieldError> for ReplyError {
+    fn from(error: FieldError) -> Self {
+        Self::Field(error)
+    }
+}
 
 /// A TLS record: a handshake (22) or an alert (21, what a TLS server answers to plain HTTP), version 3.x.
 fn looks_like_tls(start: &[u8]) -> bool {

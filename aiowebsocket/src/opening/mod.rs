@@ -18,6 +18,7 @@ mod http;
 mod refusal;
 mod request;
 mod response;
+mod upgrade;
 mod url;
 
 use std::mem;
@@ -26,13 +27,14 @@ use std::time::{Duration, Instant};
 
 use ::http::StatusCode;
 
-pub use self::accept::{AcceptError, AcceptProgress, Accepting, ReplyError, Request};
-pub use self::error::HandshakeError;
+pub use self::accept::{AcceptProgress, Accepting};
+pub use self::error::{AcceptError, HandshakeError, ReplyError};
 pub use self::extension::Extension;
 pub use self::http::{FieldError, HeadFault, HeadLimits};
 pub use self::refusal::Refusal;
 pub use self::request::{ExpectedAccept, RequestError, RequestHead};
 pub use self::response::Response;
+pub use self::upgrade::Request;
 pub use self::url::{Address, Host, Scheme, UrlError, Userinfo};
 
 use self::http::HeadReader;

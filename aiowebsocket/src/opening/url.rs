@@ -3,8 +3,8 @@
 //! A splitter of our own: the handshake needs five parts of an address and strict rules about them, and nothing of
 //! what a general URL type does to an address (normalising paths, guessing hosts, rewriting escapes).
 
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use super::http::shortened;
