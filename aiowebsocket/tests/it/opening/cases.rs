@@ -101,21 +101,31 @@ fn cases<Case: DeserializeOwned>(file: &str) -> Vec<Case> {
     file.case
 }
 
+/// An xorshift generator: enough to cut and to damage, and the same on every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let bound = u64::try_from(bound).expect("a small number");
+        usize::try_from(self.0 % bound).expect("below a usize")
+    }
+}
+
 /// Ways to cut bytes into pieces, each with its name.
 fn cuts(name: &str, length: usize) -> Vec<(String, Vec<usize>)> {
     let mut cuts = vec![("whole".to_owned(), vec![length]), ("byte by byte".to_owned(), vec![1; length])];
     for round in 0..8_u64 {
         // The seed depends on the case, so that cases do not all meet the same cuts; it never changes between runs.
         let seed = name.bytes().fold(round + 1, |seed, b| seed.wrapping_mul(31).wrapping_add(b.into())) | 1;
-        let mut random = seed;
+        let mut random = Random(seed);
         let mut pieces = Vec::new();
         let mut left = length;
         while left > 0 {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
             // An empty piece now and then: it must change nothing.
-            let piece = usize::try_from(random % 40).expect("below 40").min(left);
+            let piece = random.below(40).min(left);
             pieces.push(piece);
             left -= piece;
         }
@@ -300,4 +310,71 @@ fn check_answer(case: &RequestCase, accepting: &mut Accepting, error: &AcceptErr
     accepting.written(answer.len());
     assert_eq!(accepting.output(), b"");
     assert_eq!(variant(&accepting.receive(b"x", start_of_time()).unwrap_err()), "Finished");
+}
+
+/// Whatever comes: no panic, and the cuts do not matter. The bytes are those of the cases, damaged.
+#[test]
+fn damaged_bytes_end_alike_however_they_are_cut() {
+    let responses: Vec<ResponseCase> = cases("opening_response.toml");
+    let requests: Vec<RequestCase> = cases("opening_request.toml");
+    let inputs: Vec<&Input> =
+        responses.iter().map(|case| &case.input).chain(requests.iter().map(|case| &case.input)).collect();
+    for seed in 1..=10_000 {
+        let mut random = Random(seed * 0x9E37_79B9);
+        let input = inputs[random.below(inputs.len())];
+        let bytes = damaged(input.bytes(), &mut random);
+        let length = bytes.len();
+        let pieces = [vec![length], vec![1; length], vec![length / 2, length - length / 2]];
+        let [whole, single, halves] = pieces.map(|pieces| outcomes(input, &bytes, &pieces));
+        assert!(whole == single && whole == halves, "seed {seed}: {whole:?}, {single:?}, {halves:?}");
+    }
+}
+
+/// A few bytes replaced, put in, taken out, or doubled.
+fn damaged(mut bytes: Vec<u8>, random: &mut Random) -> Vec<u8> {
+    const LIKELY: &[u8] = b"\r\n\n \t:,;=\"\\/?#%\0\x7f\xff09aZ";
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len() + 1);
+        let byte = LIKELY[random.below(LIKELY.len())];
+        match random.below(4) {
+            0 => bytes.insert(at, byte),
+            1 if at < bytes.len() => bytes[at] = byte,
+            2 if at < bytes.len() => drop(bytes.remove(at)),
+            _ => bytes.extend_from_within(at..),
+        }
+        // Doubling must not go on forever.
+        bytes.truncate(4096);
+    }
+    bytes
+}
+
+/// What comes of these bytes at either side, with everything that must not depend on the cuts.
+fn outcomes(input: &Input, bytes: &[u8], pieces: &[usize]) -> [String; 2] {
+    let now = start_of_time();
+    let request = RequestHead::new(&Address::parse("ws://h/").unwrap());
+    let mut opening = Opening::new(request, NONCE, input.limits()).unwrap();
+    let (response, unread) = feed(bytes, pieces, |piece| match opening.receive(piece, now) {
+        Ok(Progress::More) => None,
+        Ok(Progress::Open(opened)) => Some(Ok(opened)),
+        // What NotHttp shows depends on the cuts, so only its name counts.
+        Err(HandshakeError::NotHttp { .. }) => Some(Err("NotHttp".to_owned())),
+        Err(error) => Some(Err(format!("{error:?}"))),
+    });
+    let response = match response {
+        None => format!("{:?}", opening.receive_end(now)),
+        Some(Ok(opened)) => format!("{:?} {:?}", opened.response, [&opened.leftover, unread].concat()),
+        Some(Err(error)) => error,
+    };
+    let mut accepting = Accepting::new(input.limits());
+    let (request, unread) = feed(bytes, pieces, |piece| match accepting.receive(piece, now) {
+        Ok(AcceptProgress::More) => None,
+        Ok(AcceptProgress::Request(request)) => Some(Ok(request)),
+        Err(error) => Some(Err(error)),
+    });
+    let request = match request {
+        None => format!("{:?}", accepting.receive_end()),
+        Some(Ok(request)) => format!("{request:?} {:?}", [&accepting.take_leftover(), unread].concat()),
+        Some(Err(error)) => format!("{error:?} {:?}", accepting.output()),
+    };
+    [response, request]
 }
