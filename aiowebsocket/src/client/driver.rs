@@ -77,6 +77,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// The next message that the machine has; `None` once the connection has ended.
     #[inline]
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        match self.machine.plain_message() {
+            Some(incoming) => Poll::Ready(Some(incoming)),
+            None => self.poll_step(cx),
+        }
+    }
+
+    #[inline(never)]
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         loop {
             match self.machine.step() {
                 Step::Message(incoming) => return Poll::Ready(Some(incoming)),
@@ -122,16 +130,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     /// A message of its own: small ones copied, large ones cut out of the memory that they arrived in.
-    #[inline]
+    #[inline(always)]
     pub(super) fn own(&mut self, incoming: Incoming) -> Message {
+        if !matches!(incoming.place, Place::Input { .. }) {
+            return self.cut(incoming);
+        }
+        let data = Data::copied(self.machine.payload(incoming.place));
+        self.machine.settle();
+        Message::from_checked(incoming.kind, data)
+    }
+
+    #[cold]
+    fn cut(&mut self, incoming: Incoming) -> Message {
         let data = match incoming.place {
-            Place::Input { .. } => {
-                let data = Data::copied(self.machine.payload(incoming.place));
-                self.machine.settle();
-                data
-            }
-            Place::Assembled => Data::from(self.machine.take_assembled()),
-            Place::Outside => Data::from(self.large.split().freeze()),
+            Place::Outside => Data::from(std::mem::take(&mut self.large).freeze()),
+            _ => Data::from(self.machine.take_assembled()),
         };
         Message::from_checked(incoming.kind, data)
     }

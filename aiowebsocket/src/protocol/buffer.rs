@@ -217,6 +217,9 @@ impl Buffer {
             let mut memory = take(size);
             memory[..self.end - self.start].copy_from_slice(&self.memory[self.start..self.end]);
             give(std::mem::replace(&mut self.memory, memory));
+            // What had to grow will have to again: the next run begins at this size.
+            self.class = class_of(size) as u8;
+            self.sparse = 0;
         }
         (self.start, self.end) = (0, self.end - self.start);
     }

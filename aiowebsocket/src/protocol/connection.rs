@@ -34,8 +34,6 @@ pub enum Step {
         kind: Kind,
         /// Its length in bytes; within the limits, but not yet memory.
         len: usize,
-        /// Bytes of it that are in the destination already.
-        filled: usize,
     },
     /// The connection is over; [`Connection::ending`] tells how.
     End,
@@ -50,15 +48,26 @@ pub struct Incoming {
     pub place: Place,
 }
 
+impl Incoming {
+    /// A message in the read buffer.
+    #[inline]
+    fn in_input(kind: Kind, start: usize, end: usize) -> Self {
+        debug_assert!(end <= u32::MAX as usize, "a read buffer is small");
+        #[expect(clippy::cast_possible_truncation, reason = "a read buffer is at most 128 KiB, or a handshake's leftover")]
+        let place = Place::Input { start: start as u32, end: end as u32 };
+        Self { kind, place }
+    }
+}
+
 /// Where the bytes of a message are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// In the read buffer, from here…
     Input {
         /// …the first byte…
-        start: usize,
+        start: u32,
         /// …to before this one.
-        end: usize,
+        end: u32,
     },
     /// In memory of its own, put together from fragments: lent by [`Connection::payload`], given away by
     /// [`Connection::take_assembled`].
@@ -95,6 +104,9 @@ pub struct Connection {
     /// Bytes that must wait in a row before the next step can get further.
     want: usize,
     assembler: Assembler,
+    /// Messages below this length may be taken by [`plain_message`](Self::plain_message): what the limits and a 16-bit length
+    /// allow, and none for a server, whose input is masked.
+    plain_below: usize,
     /// The check of the text message that is arriving.
     text: utf8::Incremental,
     output: Output,
@@ -152,8 +164,13 @@ impl Connection {
         if !leftover.is_empty() {
             input.append(leftover.len()).copy_from_slice(leftover);
         }
+        let plain = config.max_frame.min(config.max_message).min(u64::from(u16::MAX));
         Self {
             role,
+            plain_below: match role {
+                Role::Client => usize::try_from(plain).expect("at most 65,535") + 1,
+                Role::Server => 0,
+            },
             reading: Reading::Header,
             input,
             want: MAX_HEADER,
@@ -279,8 +296,45 @@ impl Connection {
     // ---- out
 
     /// Goes on with what arrived. Ends every lend: what an earlier step described is gone after this.
+    ///
+    /// Where [`plain_message`](Self::plain_message) has nothing, this goes the long way; calling it alone does both.
     #[inline]
     pub fn step(&mut self) -> Step {
+        match self.plain_message() {
+            Some(incoming) => Step::Message(incoming),
+            None => self.step_judging(),
+        }
+    }
+
+    /// A client's common case, recognised by its bytes: a whole message in one unmasked frame of up to 64 KiB with the shortest
+    /// header and no reserved bit, within the limits. It breaks no rule, so nothing is left to judge; whatever
+    /// does not look exactly like this, right or wrong, is left to [`step`](Self::step). A face may ask here first and keep
+    /// the long way out of its hot code. Saves half of the instructions of a short message.
+    #[inline(always)]
+    pub fn plain_message(&mut self) -> Option<Incoming> {
+        if !matches!(self.reading, Reading::Header) || self.assembler.in_progress() {
+            return None;
+        }
+        let (kind, size, length) = match *self.input.bytes() {
+            [first, second @ 0..=125, ..] => (plain_kind(first)?, 2, usize::from(second)),
+            [first, 126, high, low, ..] if high > 0 || low > 125 => {
+                (plain_kind(first)?, 4, usize::from(u16::from_be_bytes([high, low])))
+            }
+            _ => return None,
+        };
+        if length >= self.plain_below || self.input.len() < size + length {
+            return None;
+        }
+        let Range { start, end } = self.input.consume(size + length);
+        if kind == Kind::Text && !utf8::is_valid(self.input.slice(start + size..end)) {
+            self.fail(PeerError::NotUtf8);
+            return None;
+        }
+        Some(Incoming::in_input(kind, start + size, end))
+    }
+
+    #[inline(never)]
+    fn step_judging(&mut self) -> Step {
         self.assembler.clear();
         loop {
             let progress = match self.reading {
@@ -306,7 +360,7 @@ impl Connection {
     #[inline]
     pub fn payload(&self, place: Place) -> &[u8] {
         match place {
-            Place::Input { start, end } => self.input.slice(start..end),
+            Place::Input { start, end } => self.input.slice(start as usize..end as usize),
             Place::Assembled => self.assembler.bytes(),
             Place::Outside => &[],
         }
@@ -450,7 +504,7 @@ impl Connection {
         Ok(Continue(()))
     }
 
-    /// An unfragmented message that waits as a whole behind its header: the common case, with no state kept.
+    /// An unfragmented message that waits as a whole behind its header: no state is kept for it.
     #[inline]
     fn read_at_once(
         &mut self,
@@ -465,7 +519,7 @@ impl Connection {
         if kind == Kind::Text && !utf8::is_valid(self.input.slice(start..end)) {
             return Err(PeerError::NotUtf8);
         }
-        Ok(Break(Step::Message(Incoming { kind, place: Place::Input { start, end } })))
+        Ok(Break(Step::Message(Incoming::in_input(kind, start, end))))
     }
 
     #[cold]
@@ -487,7 +541,7 @@ impl Connection {
         self.reading = Reading::Header;
         self.text.finish().map_err(|_| PeerError::NotUtf8)?;
         let Range { start, end } = self.input.consume(length);
-        Ok(Break(Step::Message(Incoming { kind, place: Place::Input { start, end } })))
+        Ok(Break(Step::Message(Incoming::in_input(kind, start, end))))
     }
 
     #[cold]
@@ -537,7 +591,7 @@ impl Connection {
         self.arrived(kind, mask, filled + ready, ready..have)?;
         self.reading = Reading::Outside { kind, mask, length, filled, ready: have };
         self.want = 1;
-        Ok(Break(Step::Into { kind, len: length, filled }))
+        Ok(Break(Step::Into { kind, len: length }))
     }
 
     /// The waiting bytes of `range` are the next ones of a payload, `offset` bytes into it: unmasks them and checks
@@ -648,6 +702,16 @@ impl Connection {
         };
         let length = payload.bytes().len() as u64;
         self.output.push(&Header { fin: true, rsv: 0, opcode, mask, length }, payload);
+    }
+}
+
+/// The kind of an unfragmented message whose frame has no reserved bit set.
+#[inline]
+fn plain_kind(first: u8) -> Option<Kind> {
+    match first {
+        0x81 => Some(Kind::Text),
+        0x82 => Some(Kind::Binary),
+        _ => None,
     }
 }
 

@@ -1,11 +1,13 @@
 //! Masking (RFC 6455 5.3): XOR with a 4-byte key that repeats.
 //!
 //! The key is laid out eight times in a 32-byte block and the data is walked a block a step, which the
-//! compiler turns into two 16-byte vector operations on every x86-64 and aarch64; the tail goes byte by
-//! byte. Copy and XOR are one pass, so a payload is touched once on its way out. Written with slices
+//! compiler turns into two 16-byte vector operations on every x86-64 and aarch64; the tail goes by 8-byte
+//! words and then byte by byte (bytes alone cost a third of a short frame). Copy and XOR are one pass, so a payload is touched once on its way out. Written with slices
 //! alone: the bounds checks fold away because `chunks_exact` tells the length.
 
 const BLOCK: usize = 32;
+
+const WORD: usize = 8;
 
 /// Where mask keys come from. RFC 6455 5.3 and 10.3 demand that they are unpredictable, so a face passes a source
 /// seeded by the operating system; tests pass fixed keys and get exact bytes.
@@ -28,13 +30,19 @@ impl<F: FnMut() -> [u8; 4]> MaskKeys for F {
 #[inline]
 pub fn copy_masked(to: &mut [u8], from: &[u8], key: [u8; 4]) {
     assert_eq!(to.len(), from.len(), "a masked copy is as long as its source");
-    let block = repeat(key);
+    let block: [u8; BLOCK] = repeat(key);
     let mut to = to.chunks_exact_mut(BLOCK);
     let mut from = from.chunks_exact(BLOCK);
     for (to, from) in (&mut to).zip(&mut from) {
         for ((to, from), key) in to.iter_mut().zip(from).zip(block) {
             *to = from ^ key;
         }
+    }
+    let mut to = to.into_remainder().chunks_exact_mut(WORD);
+    let mut from = from.remainder().chunks_exact(WORD);
+    let word = u64::from_ne_bytes(repeat(key));
+    for (to, from) in (&mut to).zip(&mut from) {
+        to.copy_from_slice(&(read(from) ^ word).to_ne_bytes());
     }
     for ((to, from), key) in to.into_remainder().iter_mut().zip(from.remainder()).zip(block) {
         *to = from ^ key;
@@ -44,14 +52,19 @@ pub fn copy_masked(to: &mut [u8], from: &[u8], key: [u8; 4]) {
 /// Masks or unmasks `data` where it lies; the first byte meets the first byte of `key`.
 #[inline]
 pub fn apply(data: &mut [u8], key: [u8; 4]) {
-    let block = repeat(key);
+    let block: [u8; BLOCK] = repeat(key);
     let mut blocks = data.chunks_exact_mut(BLOCK);
     for data in &mut blocks {
         for (data, key) in data.iter_mut().zip(block) {
             *data ^= key;
         }
     }
-    for (data, key) in blocks.into_remainder().iter_mut().zip(block) {
+    let mut words = blocks.into_remainder().chunks_exact_mut(WORD);
+    let word = u64::from_ne_bytes(repeat(key));
+    for data in &mut words {
+        data.copy_from_slice(&(read(data) ^ word).to_ne_bytes());
+    }
+    for (data, key) in words.into_remainder().iter_mut().zip(block) {
         *data ^= key;
     }
 }
@@ -64,10 +77,15 @@ pub fn rotate(mut key: [u8; 4], offset: usize) -> [u8; 4] {
 }
 
 #[inline]
-fn repeat(key: [u8; 4]) -> [u8; BLOCK] {
-    let mut block = [0; BLOCK];
+fn repeat<const N: usize>(key: [u8; 4]) -> [u8; N] {
+    let mut block = [0; N];
     for part in block.chunks_exact_mut(4) {
         part.copy_from_slice(&key);
     }
     block
+}
+
+#[inline]
+fn read(word: &[u8]) -> u64 {
+    u64::from_ne_bytes(word.try_into().expect("chunks of a word are a word long"))
 }
