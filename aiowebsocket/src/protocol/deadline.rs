@@ -1,7 +1,8 @@
 //! Time: keep-alive, round trips, and the limit on closing. Nothing here reads a clock; `now` is an argument, and the
 //! face asks for the next deadline before it sleeps.
 //!
-//! No work is done per message: a read notes when it happened, and everything else is derived from that note.
+//! No work is done per message: a read notes when it happened and that the peer lives, and everything else is derived from
+//! that note.
 
 use std::time::{Duration, Instant};
 
@@ -38,11 +39,10 @@ pub(super) struct Deadlines {
     keepalive: Option<KeepAlive>,
     /// The last time we were told.
     now: Instant,
-    /// When the last byte arrived.
-    heard: Instant,
     /// When the last ping was queued, by us or by the user; at first when the connection opened.
     pinged: Instant,
-    /// The oldest ping after which no byte has arrived: the silence is counted from it, not from later pings.
+    /// The oldest ping after which no byte has arrived: the silence is counted from it, not from later pings. Told by the
+    /// order of the calls, not by comparing times: a clock may stand still between a ping and its pong.
     unanswered: Option<Instant>,
     /// When the closing handshake must be over.
     close_by: Option<Instant>,
@@ -64,7 +64,6 @@ impl Deadlines {
         Self {
             keepalive,
             now,
-            heard: now,
             pinged: now,
             unanswered: None,
             close_by: None,
@@ -78,7 +77,7 @@ impl Deadlines {
     #[inline]
     pub(super) fn heard(&mut self, now: Instant) {
         self.now = now;
-        self.heard = now;
+        self.unanswered = None;
     }
 
     /// A ping is queued: its number, which its payload carries.
@@ -87,9 +86,7 @@ impl Deadlines {
         self.next_ping += 1;
         self.now = now;
         self.pinged = now;
-        if self.silent_since().is_none() {
-            self.unanswered = Some(now);
-        }
+        self.unanswered.get_or_insert(now);
         self.in_flight.rotate_left(1);
         self.in_flight[IN_FLIGHT - 1] = Some(Ping { id, sent: now });
         id
@@ -132,7 +129,7 @@ impl Deadlines {
         }
         let KeepAlive { interval, timeout } = self.keepalive?;
         let ping = self.pinged.checked_add(interval);
-        let death = self.silent_since().and_then(|since| since.checked_add(timeout));
+        let death = self.unanswered.and_then(|since| since.checked_add(timeout));
         match (ping, death) {
             (Some(ping), Some(death)) => Some(ping.min(death)),
             (ping, death) => ping.or(death),
@@ -149,16 +146,11 @@ impl Deadlines {
             return Due::Timeout(Timeout::Close);
         }
         let timeout = self.keepalive.map(|keepalive| keepalive.timeout);
-        match self.silent_since().zip(timeout) {
+        match self.unanswered.zip(timeout) {
             Some((since, timeout)) if now.saturating_duration_since(since) >= timeout => {
                 Due::Timeout(Timeout::KeepAlive)
             }
             _ => Due::Ping,
         }
-    }
-
-    /// The time of the ping after which no byte has arrived.
-    fn silent_since(&self) -> Option<Instant> {
-        self.unanswered.filter(|&since| self.heard <= since)
     }
 }
