@@ -628,8 +628,10 @@ impl Connection {
         let range = self.input.consume(length);
         let payload = self.input.slice(range);
         match header.opcode {
-            // 5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response"
-            OpCode::Ping if self.state.is_open() => self.pong = Some(Control::new(payload)),
+            // 5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already
+            // received a Close frame." After our own Close frame too: a peer that is slow to read it wants to know that
+            // we live.
+            OpCode::Ping => self.pong = Some(Control::new(payload)),
             OpCode::Pong => {
                 if let Ok(id) = <[u8; 8]>::try_from(payload) {
                     self.deadlines.pong(u64::from_be_bytes(id));
@@ -639,8 +641,7 @@ impl Connection {
                 let frame = CloseFrame::decode(payload)?;
                 self.recv_close(frame);
             }
-            // A ping after our own Close frame: nothing may follow that.
-            _ => {}
+            OpCode::Continuation | OpCode::Text | OpCode::Binary => unreachable!("a data frame is no control frame"),
         }
         Ok(Continue(()))
     }
@@ -666,7 +667,6 @@ impl Connection {
     fn fail(&mut self, error: PeerError) {
         let code = error.close_code();
         self.reading = Reading::Nothing;
-        self.assembler = Assembler::default();
         if self.state.fail(error) {
             let payload = CloseFrame::encode(code, "").expect("the codes of failures may be sent");
             self.close = Some(Control::new(&payload));
@@ -677,13 +677,16 @@ impl Connection {
     #[cold]
     #[inline(never)]
     fn discard(&mut self) -> Step {
+        // What was collected of a message that will never end is of no use to anybody.
+        self.assembler = Assembler::default();
         self.input.consume(self.input.len());
         self.input.settle();
         self.want = 1;
         if self.state.ending().is_some() { Step::End } else { Step::Read }
     }
 
-    /// Encodes the pong and the Close frame that wait, in that order: nothing follows a Close frame.
+    /// Encodes the pong and the Close frame that wait, in that order: after a Close frame only pongs may follow, and only
+    /// until the peer's own.
     #[cold]
     fn queue_controls(&mut self, keys: &mut impl MaskKeys) {
         if let Some(pong) = self.pong.take() {
