@@ -1,1 +1,4 @@
+//! The one integration binary: a folder for each part of the library, and what they share in support/.
 
+mod protocol;
+mod support;

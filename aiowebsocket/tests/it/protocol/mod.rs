@@ -1,0 +1,9 @@
+//! The machine after the opening handshake, held against data (spec/), against a second machine, and against naive
+//! versions of its fast parts.
+
+mod assembly;
+mod closing;
+mod keepalive;
+mod memory;
+mod oracles;
+mod spec;
