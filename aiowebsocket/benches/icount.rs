@@ -67,10 +67,13 @@ impl Payload {
     fn bytes(self) -> Vec<u8> {
         let (length, pattern): (usize, &[u8]) = match self {
             Self::Binary(length) => (length, b"\x00\x01\x02\x03\xfc\xfd\xfe\xff"),
-            Self::Mixed(length) => (length, "Grüße, 世界! Привет, κόσμε 🌍 and plain words between. ".as_bytes()),
-            Self::Json(length) => {
-                (length, br#"{"e":"trade","s":"BTCUSDT","p":"43210.98","q":"0.00123","T":1700000000000,"m":true},"#)
+            Self::Mixed(length) => {
+                (length, "Grüße, 世界! Привет, κόσμε 🌍 and plain words between. ".as_bytes())
             }
+            Self::Json(length) => (
+                length,
+                br#"{"e":"trade","s":"BTCUSDT","p":"43210.98","q":"0.00123","T":1700000000000,"m":true},"#,
+            ),
         };
         let mut bytes: Vec<u8> = pattern.iter().copied().cycle().take(length).collect();
         if self.is_text() {
@@ -91,7 +94,8 @@ impl Payload {
             Ok(length @ 0..=125) => frame.push(length),
             _ => {
                 frame.push(126);
-                frame.extend_from_slice(&u16::try_from(payload.len()).expect("a short payload").to_be_bytes());
+                frame
+                    .extend_from_slice(&u16::try_from(payload.len()).expect("a short payload").to_be_bytes());
             }
         }
         frame.extend_from_slice(&payload);
@@ -107,7 +111,11 @@ struct Memory {
 }
 
 impl AsyncRead for Memory {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if !self.response.is_empty() {
             let response = std::mem::take(&mut self.response);
             buf.put_slice(&response);
@@ -226,7 +234,8 @@ fn run(name: &str, messages: u64) {
         Some(name) => (name, true),
         None => (name, false),
     };
-    let (_, payload, kind, _) = *WORKLOADS.iter().find(|(known, ..)| *known == name).expect("a known workload");
+    let (_, payload, kind, _) =
+        *WORKLOADS.iter().find(|(known, ..)| *known == name).expect("a known workload");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         if floor {
@@ -239,7 +248,8 @@ fn run(name: &str, messages: u64) {
 
 fn report(record: bool) -> ExitCode {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/icount.toml");
-    let known: Record = std::fs::read_to_string(&path).ok().and_then(|text| toml::from_str(&text).ok()).unwrap_or_default();
+    let known: Record =
+        std::fs::read_to_string(&path).ok().and_then(|text| toml::from_str(&text).ok()).unwrap_or_default();
     let mut now = Record { toolchain: toolchain(), processor: processor(), instructions: BTreeMap::new() };
     let comparable = (&known.toolchain, &known.processor) == (&now.toolchain, &now.processor);
     println!("user-space instructions per message ({}, {})\n", now.toolchain, now.processor);

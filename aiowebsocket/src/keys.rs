@@ -1,16 +1,19 @@
 //! Where the faces get their mask keys and nonces: one CSPRNG a thread, seeded by the operating system.
 //!
 //! RFC 6455 5.3 asks for keys from "a strong source of entropy", fresh for every frame. A system call a frame would cost
-//! more than the frame; ChaCha20 makes 64 keys at a time.
+//! more than the frame; ChaCha makes 64 keys at a time, and twelve rounds are what the standard generator of this
+//! language's `rand` uses too.
 #![expect(clippy::disallowed_methods, reason = "the one place that draws randomness")]
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 
-use chacha20::ChaCha20Rng;
+use chacha20::ChaCha12Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
 thread_local! {
-    static POOL: RefCell<Option<ChaCha20Rng>> = const { RefCell::new(None) };
+    // Without a destructor, of which the generator has no need, there is no check whether it ran.
+    static POOL: RefCell<Option<ManuallyDrop<ChaCha12Rng>>> = const { RefCell::new(None) };
 }
 
 /// A fresh mask key.
@@ -21,11 +24,10 @@ thread_local! {
 pub fn next_key() -> [u8; 4] {
     POOL.with(|pool| {
         let mut pool = pool.borrow_mut();
-        pool.get_or_insert_with(|| {
-            seeded().expect("the system gave randomness when the connection was opened")
-        })
-        .next_u32()
-        .to_le_bytes()
+        let generator = pool.get_or_insert_with(|| {
+            ManuallyDrop::new(seeded().expect("the system gave randomness when the connection was opened"))
+        });
+        generator.next_u32().to_le_bytes()
     })
 }
 
@@ -40,8 +42,8 @@ pub fn nonce() -> std::io::Result<[u8; 16]> {
 }
 
 #[cold]
-fn seeded() -> std::io::Result<ChaCha20Rng> {
+fn seeded() -> std::io::Result<ChaCha12Rng> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
-    Ok(ChaCha20Rng::from_seed(seed))
+    Ok(ChaCha12Rng::from_seed(seed))
 }

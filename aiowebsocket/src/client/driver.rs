@@ -149,40 +149,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         Message::from_checked(incoming.kind, data)
     }
 
-    /// Queues one message, waiting while the queue is over its limit. `message` is taken when it is queued.
+    /// Whether a message may be queued without a look at the stream.
     #[inline]
-    pub(super) fn poll_feed(
-        &mut self,
-        cx: &mut Context<'_>,
-        message: &mut Option<Outgoing<'_>>,
-    ) -> Poll<Result<(), Error>> {
-        if self.machine.queued() >= WRITE_AHEAD {
-            ready!(self.poll_room(cx))?;
-        }
-        let Some(Outgoing { kind, payload }) = message.take() else { return Poll::Ready(Ok(())) };
-        match self.machine.send(kind, payload, &mut next_key) {
-            Ok(()) if self.write_broken => Poll::Ready(Err(self.error())),
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(_) => Poll::Ready(Err(self.not_open())),
+    pub(super) fn is_queue_short(&self) -> bool {
+        self.machine.queued() < WRITE_AHEAD.min(self.machine.config().max_queue)
+    }
+
+    /// Queues one message.
+    #[inline]
+    pub(super) fn queue(&mut self, message: Outgoing<'_>) -> Result<(), Error> {
+        match self.machine.send(message.kind, message.payload, &mut next_key) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.not_open()),
         }
     }
 
     /// Begins to write a long queue, and waits where it is over its limit.
-    #[cold]
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            let written = self.poll_write(cx);
-            if written.is_ready() || self.machine.queued() < self.machine.config().max_queue {
-                // A stream that broke is told by `poll_feed`, beside the other reasons not to send.
-                return Poll::Ready(Ok(()));
+            match self.poll_write(cx) {
+                Poll::Ready(false) => return Poll::Ready(Err(self.error())),
+                Poll::Ready(true) => return Poll::Ready(Ok(())),
+                Poll::Pending if self.has_queue_room() => return Poll::Ready(Ok(())),
+                Poll::Pending => {}
             }
             if self.poll_keep(cx) {
                 return Poll::Ready(Err(self.error()));
             }
-            if self.machine.queued() >= self.machine.config().max_queue {
+            if !self.has_queue_room() {
                 return Poll::Pending;
             }
         }
+    }
+
+    fn has_queue_room(&self) -> bool {
+        self.machine.queued() < self.machine.config().max_queue
     }
 
     /// Writes until nothing waits and the stream is flushed. While the stream takes no more, reads as far as the backlog has

@@ -43,7 +43,10 @@ pub struct Text(Data);
 
 #[derive(Clone)]
 enum Repr {
-    Inline { len: u8, bytes: [u8; INLINE] },
+    Inline {
+        len: u8,
+        bytes: [u8; INLINE],
+    },
     /// Copied out of the read buffer. `Bytes` would do, but making and dropping one costs 40 instructions more; an `Arc`
     /// adds 16 bytes, which push 1 KiB out of the allocator's fast sizes.
     Copied(Box<[u8]>),

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::task::ready;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -103,12 +102,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// were dropped, it is taken as soon as there is room, and a future dropped before has sent nothing.)
     #[inline]
     pub async fn send(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
-        let mut message = Some(message.into());
-        poll_fn(|cx| {
-            ready!(self.driver.poll_feed(cx, &mut message))?;
-            self.driver.poll_flush(cx)
-        })
-        .await
+        self.feed(message).await?;
+        poll_fn(|cx| self.driver.poll_flush(cx)).await
     }
 
     /// Queues one message to leave with the next [`flush`](Self::flush) or [`send`](Self::send), so that many
@@ -121,8 +116,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Dropped while it waits for room, nothing was queued; otherwise it is done at the first poll.
     #[inline]
     pub async fn feed(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
-        let mut message = Some(message.into());
-        poll_fn(|cx| self.driver.poll_feed(cx, &mut message)).await
+        if self.driver.is_queue_short() {
+            self.driver.queue(message.into())
+        } else {
+            self.feed_later(message.into()).await
+        }
+    }
+
+    /// Apart, so that the short way need not keep the message in its future.
+    async fn feed_later(&mut self, message: Outgoing<'_>) -> Result<(), Error> {
+        poll_fn(|cx| self.driver.poll_room(cx)).await?;
+        self.driver.queue(message)
     }
 
     /// Returns when everything queued has left for the stream.

@@ -137,18 +137,22 @@ impl Buffer {
         self.end += n;
     }
 
-    /// Appends `n` bytes of room at the end of what waits and lends them to be written whole.
+    /// Room for `n` more bytes at the end of what waits; say with [`filled`](Self::filled) how many were used.
     #[inline]
-    pub(super) fn append(&mut self, n: usize) -> &mut [u8] {
+    pub(super) fn room(&mut self, n: usize) -> &mut [u8] {
         if n > self.memory.len() - self.end {
             self.relocate(self.len() + n);
         }
-        let room = self.end..self.end + n;
-        self.end = room.end;
-        &mut self.memory[room]
+        &mut self.memory[self.end..self.end + n]
     }
 
-    /// Room for `n` more bytes without another buffer.
+    /// Appends `bytes` to what waits.
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        self.room(bytes.len()).copy_from_slice(bytes);
+        self.filled(bytes.len());
+    }
+
+    /// Whether `n` more bytes fit without other memory.
     #[inline]
     pub(super) fn has_room(&self, n: usize) -> bool {
         n <= self.memory.len() - self.end

@@ -53,7 +53,10 @@ impl Incoming {
     #[inline]
     fn in_input(kind: Kind, start: usize, end: usize) -> Self {
         debug_assert!(end <= u32::MAX as usize, "a read buffer is small");
-        #[expect(clippy::cast_possible_truncation, reason = "a read buffer is at most 128 KiB, or a handshake's leftover")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a read buffer is at most 128 KiB, or a handshake's leftover"
+        )]
         let place = Place::Input { start: start as u32, end: end as u32 };
         Self { kind, place }
     }
@@ -162,7 +165,7 @@ impl Connection {
     pub fn new(role: Role, config: Config, leftover: &[u8], now: Instant) -> Self {
         let mut input = Buffer::default();
         if !leftover.is_empty() {
-            input.append(leftover.len()).copy_from_slice(leftover);
+            input.append(leftover);
         }
         let plain = config.max_frame.min(config.max_message).min(u64::from(u16::MAX));
         Self {
@@ -641,7 +644,9 @@ impl Connection {
                 let frame = CloseFrame::decode(payload)?;
                 self.recv_close(frame);
             }
-            OpCode::Continuation | OpCode::Text | OpCode::Binary => unreachable!("a data frame is no control frame"),
+            OpCode::Continuation | OpCode::Text | OpCode::Binary => {
+                unreachable!("a data frame is no control frame")
+            }
         }
         Ok(Continue(()))
     }
@@ -703,8 +708,7 @@ impl Connection {
             Role::Client => Some(keys.next_key()),
             Role::Server => None,
         };
-        let length = payload.bytes().len() as u64;
-        self.output.push(&Header { fin: true, rsv: 0, opcode, mask, length }, payload);
+        self.output.push(opcode, mask, payload);
     }
 }
 

@@ -124,23 +124,9 @@ impl Header {
         Ok(Some((Self { fin, rsv, opcode, mask, length }, size)))
     }
 
-    /// Bytes that [`encode`](Self::encode) will write.
-    #[inline]
-    pub const fn encoded_len(&self) -> usize {
-        let length = match self.length {
-            0..=125 => 2,
-            126..=0xffff => 4,
-            _ => 10,
-        };
-        if self.mask.is_some() { length + 4 } else { length }
-    }
-
     /// Writes the header to the front of `to` in its shortest form and returns its size.
-    ///
-    /// # Panics
-    /// Where `to` is shorter than [`encoded_len`](Self::encoded_len): a caller's bug.
     #[inline]
-    pub fn encode(&self, to: &mut [u8]) -> usize {
+    pub fn encode(&self, to: &mut [u8; MAX_HEADER]) -> usize {
         debug_assert!(self.length >> 63 == 0, "a length of a message in memory fits 63 bits");
         let masked = if self.mask.is_some() { 0x80 } else { 0 };
         to[0] = u8::from(self.fin) << 7 | self.rsv << 4 | self.opcode as u8;

@@ -3,11 +3,9 @@
 //! The key is laid out eight times in a 32-byte block and the data is walked a block a step, which the
 //! compiler turns into two 16-byte vector operations on every x86-64 and aarch64; the tail goes by 8-byte
 //! words and then byte by byte (bytes alone cost a third of a short frame). Copy and XOR are one pass, so a payload is touched once on its way out. Written with slices
-//! alone: the bounds checks fold away because `chunks_exact` tells the length.
+//! alone: the bounds checks fold away because `as_chunks` makes arrays of them.
 
 const BLOCK: usize = 32;
-
-const WORD: usize = 8;
 
 /// Where mask keys come from. RFC 6455 5.3 and 10.3 demand that they are unpredictable, so a face passes a source
 /// seeded by the operating system; tests pass fixed keys and get exact bytes.
@@ -31,20 +29,20 @@ impl<F: FnMut() -> [u8; 4]> MaskKeys for F {
 pub fn copy_masked(to: &mut [u8], from: &[u8], key: [u8; 4]) {
     assert_eq!(to.len(), from.len(), "a masked copy is as long as its source");
     let block: [u8; BLOCK] = repeat(key);
-    let mut to = to.chunks_exact_mut(BLOCK);
-    let mut from = from.chunks_exact(BLOCK);
-    for (to, from) in (&mut to).zip(&mut from) {
+    let (to_blocks, to) = to.as_chunks_mut::<BLOCK>();
+    let (from_blocks, from) = from.as_chunks::<BLOCK>();
+    for (to, from) in to_blocks.iter_mut().zip(from_blocks) {
         for ((to, from), key) in to.iter_mut().zip(from).zip(block) {
             *to = from ^ key;
         }
     }
-    let mut to = to.into_remainder().chunks_exact_mut(WORD);
-    let mut from = from.remainder().chunks_exact(WORD);
     let word = u64::from_ne_bytes(repeat(key));
-    for (to, from) in (&mut to).zip(&mut from) {
-        to.copy_from_slice(&(read(from) ^ word).to_ne_bytes());
+    let (to_words, to) = to.as_chunks_mut();
+    let (from_words, from) = from.as_chunks();
+    for (to, from) in to_words.iter_mut().zip(from_words) {
+        *to = (u64::from_ne_bytes(*from) ^ word).to_ne_bytes();
     }
-    for ((to, from), key) in to.into_remainder().iter_mut().zip(from.remainder()).zip(block) {
+    for ((to, from), key) in to.iter_mut().zip(from).zip(block) {
         *to = from ^ key;
     }
 }
@@ -53,18 +51,18 @@ pub fn copy_masked(to: &mut [u8], from: &[u8], key: [u8; 4]) {
 #[inline]
 pub fn apply(data: &mut [u8], key: [u8; 4]) {
     let block: [u8; BLOCK] = repeat(key);
-    let mut blocks = data.chunks_exact_mut(BLOCK);
-    for data in &mut blocks {
+    let (blocks, data) = data.as_chunks_mut::<BLOCK>();
+    for data in blocks {
         for (data, key) in data.iter_mut().zip(block) {
             *data ^= key;
         }
     }
-    let mut words = blocks.into_remainder().chunks_exact_mut(WORD);
     let word = u64::from_ne_bytes(repeat(key));
-    for data in &mut words {
-        data.copy_from_slice(&(read(data) ^ word).to_ne_bytes());
+    let (words, data) = data.as_chunks_mut();
+    for data in words {
+        *data = (u64::from_ne_bytes(*data) ^ word).to_ne_bytes();
     }
-    for (data, key) in words.into_remainder().iter_mut().zip(block) {
+    for (data, key) in data.iter_mut().zip(block) {
         *data ^= key;
     }
 }
@@ -83,9 +81,4 @@ fn repeat<const N: usize>(key: [u8; 4]) -> [u8; N] {
         part.copy_from_slice(&key);
     }
     block
-}
-
-#[inline]
-fn read(word: &[u8]) -> u64 {
-    u64::from_ne_bytes(word.try_into().expect("chunks of a word are a word long"))
 }

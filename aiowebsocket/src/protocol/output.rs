@@ -10,7 +10,7 @@ use std::io::IoSlice;
 use bytes::{Bytes, BytesMut};
 
 use super::buffer::{Buffer, LARGEST};
-use super::frame::{Header, MAX_HEADER};
+use super::frame::{Header, MAX_HEADER, OpCode};
 use super::mask;
 
 /// Payloads above this size do not go through the pooled buffer. At 32 KiB a copy costs as much as
@@ -78,38 +78,40 @@ impl Output {
         self.len() == 0
     }
 
-    /// Queues one frame; `header.length` and `header.mask` belong to `payload`.
+    /// Queues one whole frame, masked with `mask` if there is one.
     #[inline]
-    pub fn push(&mut self, header: &Header, payload: Payload<'_>) {
+    pub(super) fn push(&mut self, opcode: OpCode, mask: Option<[u8; 4]>, payload: Payload<'_>) {
         let bytes = payload.bytes();
-        debug_assert_eq!(header.length, bytes.len() as u64, "a header tells the length of its payload");
         if bytes.len() > OWN_MEMORY {
-            return self.push_large(header, payload);
+            return self.push_large(opcode, mask, payload);
         }
-        self.push_small(header, bytes);
+        self.push_small(opcode, mask, bytes);
     }
 
     #[inline]
-    fn push_small(&mut self, header: &Header, payload: &[u8]) {
-        let size = header.encoded_len();
-        let whole = size + payload.len();
-        if !self.tail.has_room(whole) && self.tail.len() + whole > LARGEST {
+    fn push_small(&mut self, opcode: OpCode, mask: Option<[u8; 4]>, payload: &[u8]) {
+        let header = Header { fin: true, rsv: 0, opcode, mask, length: payload.len() as u64 };
+        let most = MAX_HEADER + payload.len();
+        if !self.tail.has_room(most) && self.tail.len() + most > LARGEST {
             self.seal();
         }
-        let room = self.tail.append(whole);
-        let (head, body) = room.split_at_mut(size);
-        header.encode(head);
-        match header.mask {
+        let room = self.tail.room(most);
+        let (head, _) = room.split_first_chunk_mut().expect("room for the longest header");
+        let size = header.encode(head);
+        let body = &mut room[size..size + payload.len()];
+        match mask {
             Some(key) => mask::copy_masked(body, payload, key),
             None => body.copy_from_slice(payload),
         }
+        self.tail.filled(size + payload.len());
     }
 
     #[cold]
-    fn push_large(&mut self, header: &Header, payload: Payload<'_>) {
+    fn push_large(&mut self, opcode: OpCode, mask: Option<[u8; 4]>, payload: Payload<'_>) {
+        let header = Header { fin: true, rsv: 0, opcode, mask, length: payload.bytes().len() as u64 };
         let mut head = [0; MAX_HEADER];
         let size = header.encode(&mut head);
-        let memory = match (header.mask, payload) {
+        let memory = match (mask, payload) {
             (None, Payload::Shared(bytes)) => bytes,
             (None, Payload::Owned(bytes)) => bytes.into(),
             (None, Payload::Borrowed(bytes)) => Bytes::copy_from_slice(bytes),
@@ -126,7 +128,7 @@ impl Output {
             },
             (Some(key), Payload::Borrowed(bytes)) => masked_copy(bytes, key),
         };
-        self.tail.append(size).copy_from_slice(&head[..size]);
+        self.tail.append(&head[..size]);
         self.seal();
         self.queued += memory.len();
         self.segments.push_back(Segment::Memory(memory));
