@@ -97,7 +97,7 @@ struct Event {
 
 fn hex(digits: &str) -> Vec<u8> {
     let digits: String = digits.split_whitespace().collect();
-    assert!(digits.is_ascii() && digits.len() % 2 == 0, "pairs of hexadecimal digits: {digits}");
+    assert!(digits.is_ascii() && digits.len().is_multiple_of(2), "pairs of hexadecimal digits: {digits}");
     (0..digits.len())
         .step_by(2)
         .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).expect("a digit"))
