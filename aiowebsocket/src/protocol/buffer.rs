@@ -16,7 +16,7 @@ use std::ops::Range;
 const SMALLEST: usize = 4 << 10;
 
 /// Sizes of pooled buffers: 4, 8, 16, 32, 64 and 128 KiB. Reads of more than 128 KiB were not faster.
-const CLASSES: usize = 6;
+const CLASSES: u8 = 6;
 
 /// The largest pooled buffer.
 pub(super) const LARGEST: usize = SMALLEST << (CLASSES - 1);
@@ -30,10 +30,11 @@ const KEPT: usize = 4;
 const PARKED: usize = 4 << 10;
 
 thread_local! {
-    static POOL: RefCell<[Vec<Vec<u8>>; CLASSES]> = const { RefCell::new([const { Vec::new() }; CLASSES]) };
+    static POOL: RefCell<[Vec<Vec<u8>>; CLASSES as usize]> =
+        const { RefCell::new([const { Vec::new() }; CLASSES as usize]) };
 }
 
-fn class_of(size: usize) -> usize {
+fn class_of(size: usize) -> u8 {
     (0..CLASSES - 1).find(|class| SMALLEST << class >= size).unwrap_or(CLASSES - 1)
 }
 
@@ -44,7 +45,7 @@ fn take(size: usize) -> Vec<u8> {
     }
     let class = class_of(size);
     // A thread that is ending has no pool any more; plain memory serves as well.
-    let pooled = POOL.try_with(|pool| pool.borrow_mut()[class].pop()).ok().flatten();
+    let pooled = POOL.try_with(|pool| pool.borrow_mut()[usize::from(class)].pop()).ok().flatten();
     pooled.unwrap_or_else(|| vec![0; SMALLEST << class])
 }
 
@@ -55,7 +56,7 @@ fn give(memory: Vec<u8>) {
     }
     let class = class_of(size);
     _ = POOL.try_with(|pool| {
-        let kept = &mut pool.borrow_mut()[class];
+        let kept = &mut pool.borrow_mut()[usize::from(class)];
         if kept.len() < KEPT {
             kept.push(memory);
         }
@@ -222,7 +223,7 @@ impl Buffer {
             memory[..self.end - self.start].copy_from_slice(&self.memory[self.start..self.end]);
             give(std::mem::replace(&mut self.memory, memory));
             // What had to grow will have to again: the next run begins at this size.
-            self.class = class_of(size) as u8;
+            self.class = class_of(size);
             self.sparse = 0;
         }
         (self.start, self.end) = (0, self.end - self.start);
@@ -233,7 +234,7 @@ impl Buffer {
     fn adapt(&mut self) {
         if self.end == 0 {
         } else if self.end == self.memory.len() {
-            self.class = (self.class + 2).min(CLASSES as u8 - 1);
+            self.class = (self.class + 2).min(CLASSES - 1);
             self.sparse = 0;
         } else if self.end < self.memory.len() / 4 {
             self.sparse += 1;

@@ -116,8 +116,8 @@ pub struct Connection {
     /// The latest ping that was not answered yet. Earlier ones need no pong of their own (RFC 6455 5.5.3), so a flood
     /// of pings keeps no more than this.
     pong: Option<Control>,
-    /// A Close frame to be written.
-    close: Option<Control>,
+    /// A Close frame to be written; boxed because it comes once in a connection's life.
+    close: Option<Box<Control>>,
     state: State,
     deadlines: Deadlines,
     config: Config,
@@ -144,18 +144,18 @@ enum Reading {
 #[derive(Clone, Copy, Debug)]
 struct Control {
     bytes: [u8; MAX_CONTROL],
-    len: usize,
+    len: u8,
 }
 
 impl Control {
     fn new(payload: &[u8]) -> Self {
         let mut bytes = [0; MAX_CONTROL];
         bytes[..payload.len()].copy_from_slice(payload);
-        Self { bytes, len: payload.len() }
+        Self { bytes, len: u8::try_from(payload.len()).expect("a control frame has at most 125 bytes") }
     }
 
     fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.bytes[..usize::from(self.len)]
     }
 }
 
@@ -290,7 +290,7 @@ impl Connection {
     pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant) -> Result<(), UsageError> {
         let payload = CloseFrame::encode(code, reason)?;
         if self.state.send_close() {
-            self.close = Some(Control::new(&payload));
+            self.close = Some(Box::new(Control::new(&payload)));
             self.deadlines.closing_at(now, self.config.close_timeout);
         }
         Ok(())
@@ -657,7 +657,7 @@ impl Connection {
         if self.state.recv_close(frame) == Reply::Echo {
             // 5.5.1: "the endpoint typically echos the status code it received"; the reason is the peer's own.
             let payload = CloseFrame::encode(code, "").expect("a received code may be sent");
-            self.close = Some(Control::new(&payload));
+            self.close = Some(Box::new(Control::new(&payload)));
         }
         self.deadlines.closing(self.config.close_timeout);
         // A server whose Close frame left long ago has nothing more to write.
@@ -674,7 +674,7 @@ impl Connection {
         self.reading = Reading::Nothing;
         if self.state.fail(error) {
             let payload = CloseFrame::encode(code, "").expect("the codes of failures may be sent");
-            self.close = Some(Control::new(&payload));
+            self.close = Some(Box::new(Control::new(&payload)));
         }
         self.deadlines.closing(self.config.close_timeout);
     }

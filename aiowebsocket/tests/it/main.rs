@@ -1,4 +1,5 @@
 //! The one integration binary: a folder for each part of the library, and what they share in support/.
 
 mod protocol;
+mod rfc;
 mod support;

@@ -1,0 +1,41 @@
+# `make` alone lists what there is. Each target prints the version of its tool first.
+
+CARGO ?= cargo
+
+.PHONY: help demo check test icount icount-record docs deny
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## ten rounds of conversation with an echo server
+	$(CARGO) run --release
+
+check: ## the quick loop: format, lints, the machine alone, unit and spec cases, docs
+	@$(CARGO) --version
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy -p aiowebsocket --no-default-features -- -D warnings
+	$(CARGO) check -p aiowebsocket --all-features
+	$(CARGO) test -q -p aiowebsocket --lib
+	$(CARGO) test -q -p aiowebsocket --test it -- opening protocol tidy rfc
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q --workspace --no-deps --all-features
+
+test: ## everything that is tested
+	@$(CARGO) --version
+	peers/install
+	$(CARGO) test --workspace --all-features
+
+icount: ## instructions per message, against the goals and the record (needs valgrind)
+	@valgrind --version
+	$(CARGO) bench -q -p aiowebsocket --bench icount
+
+icount-record: ## the same, and writes the record
+	@valgrind --version
+	$(CARGO) bench -q -p aiowebsocket --bench icount -- --record
+
+docs: ## the documentation as a browser shows it
+	$(CARGO) doc --workspace --no-deps --all-features
+
+deny: ## licences, bans and sources of the dependency tree (needs cargo-deny)
+	@$(CARGO) deny --version
+	$(CARGO) deny check bans licenses sources
