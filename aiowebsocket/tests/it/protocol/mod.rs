@@ -6,4 +6,5 @@ mod closing;
 mod keepalive;
 mod memory;
 mod oracles;
+mod sending;
 mod spec;

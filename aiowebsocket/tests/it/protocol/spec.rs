@@ -268,6 +268,16 @@ impl Case {
             let written = trailed.drain();
             self.check(&format!("with trailing bytes, {style:?}"), &mut trailed, &written, &self.output());
 
+            // Enough behind it that any frame that the input has only begun is there as a whole: what is refused by its header
+            // must not be taken because it can be read at once.
+            if self.closed.is_some() || self.failed.is_some() {
+                let more = [&input[..], &[b'a'; 100_000]].concat();
+                let mut plenty = self.face(&more, style, rng.clone());
+                plenty.feed(&[], || 1, now);
+                let written = plenty.drain();
+                self.check(&format!("with plenty behind, {style:?}"), &mut plenty, &written, &self.output());
+            }
+
             let (left, rest) = input.split_at(rng.below(input.len() + 1));
             let mut over = self.face(left, style, rng.clone());
             over.feed(rest, || 1 + rng.below(most), now);
