@@ -1,6 +1,5 @@
-//! One connection after the opening handshake, and the only switch over its frames.
+//! One connection after the opening handshake: the contract by which a face drives it.
 
-use std::ops::ControlFlow::{self, Break, Continue};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -10,11 +9,12 @@ use super::close::{CloseCode, CloseFrame};
 use super::config::Config;
 use super::deadline::{Deadlines, Due};
 use super::error::{Ending, PeerError, UsageError};
-use super::frame::{Header, MAX_CONTROL, MAX_HEADER, OpCode};
+use super::frame::{MAX_CONTROL, MAX_HEADER, OpCode};
 use super::mask::{self, MaskKeys};
 use super::message::{Assembler, Kind};
 use super::output::{Output, Payload};
-use super::state::{Reply, State};
+use super::reading::Reading;
+use super::state::State;
 use super::utf8;
 
 /// A payload above this size that is not yet whole is read straight to where it will stay ([`Step::Into`]); up to it
@@ -51,7 +51,7 @@ pub struct Incoming {
 impl Incoming {
     /// A message in the read buffer.
     #[inline]
-    fn in_input(kind: Kind, start: usize, end: usize) -> Self {
+    pub(super) fn in_input(kind: Kind, start: usize, end: usize) -> Self {
         debug_assert!(end <= u32::MAX as usize, "a read buffer is small");
         #[expect(
             clippy::cast_possible_truncation,
@@ -101,54 +101,37 @@ pub struct NotOpen;
 /// never panic, and never take more memory than [`Config`] allows.
 #[derive(Debug)]
 pub struct Connection {
-    role: Role,
-    reading: Reading,
-    input: Buffer,
+    pub(super) role: Role,
+    pub(super) reading: Reading,
+    pub(super) input: Buffer,
     /// Bytes that must wait in a row before the next step can get further.
-    want: usize,
-    assembler: Assembler,
+    pub(super) want: usize,
+    pub(super) assembler: Assembler,
     /// Messages below this length may be taken by [`plain_message`](Self::plain_message): what the limits and a 16-bit length
     /// allow, and none for a server, whose input is masked.
     plain_below: usize,
     /// The check of the text message that is arriving.
-    text: utf8::Incremental,
-    output: Output,
+    pub(super) text: utf8::Incremental,
+    pub(super) output: Output,
     /// The latest ping that was not answered yet. Earlier ones need no pong of their own (RFC 6455 5.5.3), so a flood
     /// of pings keeps no more than this.
-    pong: Option<Control>,
+    pub(super) pong: Option<Control>,
     /// A Close frame to be written; boxed because it comes once in a connection's life.
-    close: Option<Box<Control>>,
-    state: State,
-    deadlines: Deadlines,
-    config: Config,
-}
-
-/// What the next byte of input is.
-#[derive(Clone, Copy, Debug)]
-enum Reading {
-    /// The first byte of a header.
-    Header,
-    /// Payload of an unfragmented message that waits in the read buffer until it is whole; `seen` bytes of it are
-    /// unmasked and checked.
-    Whole { kind: Kind, mask: Option<[u8; 4]>, length: usize, seen: usize },
-    /// Payload of a fragment, handed on to the assembler as it arrives; `left` of `length` bytes are to come.
-    Fragment { kind: Kind, mask: Option<[u8; 4]>, fin: bool, length: usize, left: usize },
-    /// Payload of an unfragmented message that goes to a destination of the face. `filled` bytes are there; `ready`
-    /// more wait in the read buffer, unmasked and checked, to be poured.
-    Outside { kind: Kind, mask: Option<[u8; 4]>, length: usize, filled: usize, ready: usize },
-    /// Nothing any more: after the peer's Close frame, a failure or the end.
-    Nothing,
+    pub(super) close: Option<Box<Control>>,
+    pub(super) state: State,
+    pub(super) deadlines: Deadlines,
+    pub(super) config: Config,
 }
 
 /// The payload of a control frame.
 #[derive(Clone, Copy, Debug)]
-struct Control {
+pub(super) struct Control {
     bytes: [u8; MAX_CONTROL],
     len: u8,
 }
 
 impl Control {
-    fn new(payload: &[u8]) -> Self {
+    pub(super) fn new(payload: &[u8]) -> Self {
         let mut bytes = [0; MAX_CONTROL];
         bytes[..payload.len()].copy_from_slice(payload);
         Self { bytes, len: u8::try_from(payload.len()).expect("a control frame has at most 125 bytes") }
@@ -336,29 +319,6 @@ impl Connection {
         Some(Incoming::in_input(kind, start + size, end))
     }
 
-    #[inline(never)]
-    fn step_judging(&mut self) -> Step {
-        self.assembler.clear();
-        loop {
-            let progress = match self.reading {
-                Reading::Header => self.read_header(),
-                Reading::Whole { kind, mask, length, seen } => self.read_whole(kind, mask, length, seen),
-                Reading::Fragment { kind, mask, fin, length, left } => {
-                    self.read_fragment(kind, mask, fin, length, left)
-                }
-                Reading::Outside { kind, mask, length, filled, ready } => {
-                    self.read_outside(kind, mask, length, filled, ready)
-                }
-                Reading::Nothing => return self.discard(),
-            };
-            match progress {
-                Ok(Break(step)) => return step,
-                Ok(Continue(())) => {}
-                Err(error) => self.fail(error),
-            }
-        }
-    }
-
     /// The bytes of a message that lies in the machine's memory; empty for [`Place::Outside`], which the face holds.
     #[inline]
     pub fn payload(&self, place: Place) -> &[u8] {
@@ -462,233 +422,7 @@ impl Connection {
         self.deadlines.round_trip()
     }
 
-    // ---- the parts of a step, in the order of the bytes
-
-    #[inline]
-    fn read_header(&mut self) -> Result<ControlFlow<Step>, PeerError> {
-        let bytes = self.input.bytes();
-        let Some((header, size)) = Header::decode(bytes)? else {
-            self.want = MAX_HEADER;
-            return Ok(Break(Step::Read));
-        };
-        // 5.1: "a client MUST mask all frames"; "a server MUST NOT mask any frames"
-        match (self.role, header.mask) {
-            (Role::Client, Some(_)) => return Err(PeerError::Masked),
-            (Role::Server, None) => return Err(PeerError::NotMasked),
-            _ => {}
-        }
-        // 5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values"
-        if header.rsv != 0 {
-            return Err(PeerError::ReservedBits(header.rsv));
-        }
-        if header.opcode.is_control() {
-            return self.read_control(&header, size);
-        }
-        let kind = self.assembler.admit(&header, &self.config)?;
-        let Ok(length) = usize::try_from(header.length) else {
-            return Err(PeerError::FrameTooBig { length: header.length, limit: usize::MAX as u64 });
-        };
-        let waiting = bytes.len() - size;
-        self.input.consume(size);
-        if header.fin && !self.assembler.in_progress() {
-            if waiting >= length {
-                return self.read_at_once(kind, header.mask, length);
-            }
-            self.reading = if length > DESTINATION_ABOVE {
-                Reading::Outside { kind, mask: header.mask, length, filled: 0, ready: 0 }
-            } else {
-                Reading::Whole { kind, mask: header.mask, length, seen: 0 }
-            };
-        } else {
-            self.assembler.begin(kind, &header);
-            self.reading =
-                Reading::Fragment { kind, mask: header.mask, fin: header.fin, length, left: length };
-        }
-        Ok(Continue(()))
-    }
-
-    /// An unfragmented message that waits as a whole behind its header: no state is kept for it.
-    #[inline]
-    fn read_at_once(
-        &mut self,
-        kind: Kind,
-        mask: Option<[u8; 4]>,
-        length: usize,
-    ) -> Result<ControlFlow<Step>, PeerError> {
-        if let Some(key) = mask {
-            mask::apply(self.input.bytes_mut(0..length), key);
-        }
-        let Range { start, end } = self.input.consume(length);
-        if kind == Kind::Text && !utf8::is_valid(self.input.slice(start..end)) {
-            return Err(PeerError::NotUtf8);
-        }
-        Ok(Break(Step::Message(Incoming::in_input(kind, start, end))))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn read_whole(
-        &mut self,
-        kind: Kind,
-        mask: Option<[u8; 4]>,
-        length: usize,
-        seen: usize,
-    ) -> Result<ControlFlow<Step>, PeerError> {
-        let have = self.input.len().min(length);
-        self.arrived(kind, mask, seen, seen..have)?;
-        if have < length {
-            self.reading = Reading::Whole { kind, mask, length, seen: have };
-            self.want = length;
-            return Ok(Break(Step::Read));
-        }
-        self.reading = Reading::Header;
-        self.text.finish().map_err(|_| PeerError::NotUtf8)?;
-        let Range { start, end } = self.input.consume(length);
-        Ok(Break(Step::Message(Incoming::in_input(kind, start, end))))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn read_fragment(
-        &mut self,
-        kind: Kind,
-        mask: Option<[u8; 4]>,
-        fin: bool,
-        length: usize,
-        left: usize,
-    ) -> Result<ControlFlow<Step>, PeerError> {
-        let n = self.input.len().min(left);
-        self.arrived(kind, mask, length - left, 0..n)?;
-        let range = self.input.consume(n);
-        self.assembler.push(self.input.slice(range));
-        if n < left {
-            self.reading = Reading::Fragment { kind, mask, fin, length, left: left - n };
-            self.want = 1;
-            return Ok(Break(Step::Read));
-        }
-        self.reading = Reading::Header;
-        if !fin {
-            return Ok(Continue(()));
-        }
-        self.text.finish().map_err(|_| PeerError::NotUtf8)?;
-        self.assembler.finish();
-        Ok(Break(Step::Message(Incoming { kind, place: Place::Assembled })))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn read_outside(
-        &mut self,
-        kind: Kind,
-        mask: Option<[u8; 4]>,
-        length: usize,
-        filled: usize,
-        ready: usize,
-    ) -> Result<ControlFlow<Step>, PeerError> {
-        if filled == length {
-            self.reading = Reading::Header;
-            self.text.finish().map_err(|_| PeerError::NotUtf8)?;
-            return Ok(Break(Step::Message(Incoming { kind, place: Place::Outside })));
-        }
-        let have = self.input.len().min(length - filled);
-        self.arrived(kind, mask, filled + ready, ready..have)?;
-        self.reading = Reading::Outside { kind, mask, length, filled, ready: have };
-        self.want = 1;
-        Ok(Break(Step::Into { kind, len: length }))
-    }
-
-    /// The waiting bytes of `range` are the next ones of a payload, `offset` bytes into it: unmasks them and checks
-    /// text, so that the first wrong byte fails the connection (RFC 6455 8.1), not the last.
-    fn arrived(
-        &mut self,
-        kind: Kind,
-        mask: Option<[u8; 4]>,
-        offset: usize,
-        range: Range<usize>,
-    ) -> Result<(), PeerError> {
-        let bytes = self.input.bytes_mut(range);
-        if let Some(key) = mask {
-            mask::apply(bytes, mask::rotate(key, offset));
-        }
-        if kind == Kind::Text {
-            self.text.push(bytes).map_err(|_| PeerError::NotUtf8)?;
-        }
-        Ok(())
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn read_control(&mut self, header: &Header, size: usize) -> Result<ControlFlow<Step>, PeerError> {
-        let length = usize::try_from(header.length).expect("a control frame has at most 125 bytes");
-        if self.input.len() < size + length {
-            self.want = size + length;
-            return Ok(Break(Step::Read));
-        }
-        self.input.consume(size);
-        if let Some(key) = header.mask {
-            mask::apply(self.input.bytes_mut(0..length), key);
-        }
-        let range = self.input.consume(length);
-        let payload = self.input.slice(range);
-        match header.opcode {
-            // 5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already
-            // received a Close frame." After our own Close frame too: a peer that is slow to read it wants to know that
-            // we live.
-            OpCode::Ping => self.pong = Some(Control::new(payload)),
-            OpCode::Pong => {
-                if let Ok(id) = <[u8; 8]>::try_from(payload) {
-                    self.deadlines.pong(u64::from_be_bytes(id));
-                }
-            }
-            OpCode::Close => {
-                let frame = CloseFrame::decode(payload)?;
-                self.recv_close(frame);
-            }
-            OpCode::Continuation | OpCode::Text | OpCode::Binary => {
-                unreachable!("a data frame is no control frame")
-            }
-        }
-        Ok(Continue(()))
-    }
-
-    fn recv_close(&mut self, frame: CloseFrame) {
-        let code = frame.code;
-        self.reading = Reading::Nothing;
-        if self.state.recv_close(frame) == Reply::Echo {
-            // 5.5.1: "the endpoint typically echos the status code it received"; the reason is the peer's own.
-            let payload = CloseFrame::encode(code, "").expect("a received code may be sent");
-            self.close = Some(Box::new(Control::new(&payload)));
-        }
-        self.deadlines.closing(self.config.close_timeout);
-        // A server whose Close frame left long ago has nothing more to write.
-        if !self.wants_write() {
-            self.state.all_written();
-        }
-    }
-
-    /// The peer broke a rule: tells it so, once, and reads no more (RFC 6455 7.1.7).
-    #[cold]
-    #[inline(never)]
-    fn fail(&mut self, error: PeerError) {
-        let code = error.close_code();
-        self.reading = Reading::Nothing;
-        if self.state.fail(error) {
-            let payload = CloseFrame::encode(code, "").expect("the codes of failures may be sent");
-            self.close = Some(Box::new(Control::new(&payload)));
-        }
-        self.deadlines.closing(self.config.close_timeout);
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn discard(&mut self) -> Step {
-        // What was collected of a message that will never end is of no use to anybody.
-        self.assembler = Assembler::default();
-        self.input.consume(self.input.len());
-        self.input.settle();
-        self.want = 1;
-        if self.state.ending().is_some() { Step::End } else { Step::Read }
-    }
+    // ---- on the way out
 
     /// Encodes the pong and the Close frame that wait, in that order: after a Close frame only pongs may follow, and only
     /// until the peer's own.

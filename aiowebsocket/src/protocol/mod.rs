@@ -19,6 +19,7 @@ mod frame;
 mod mask;
 mod message;
 mod output;
+mod reading;
 mod state;
 pub(crate) mod utf8;
 

@@ -1,0 +1,282 @@
+//! From bytes to steps: what each next byte of input is, and what it does. The only switch over frames.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::ops::Range;
+
+use super::Role;
+use super::close::CloseFrame;
+use super::connection::{Connection, Control, DESTINATION_ABOVE, Incoming, Place, Step};
+use super::error::PeerError;
+use super::frame::{Header, MAX_HEADER, OpCode};
+use super::mask;
+use super::message::{Assembler, Kind};
+use super::state::Reply;
+use super::utf8;
+
+/// What the next byte of input is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reading {
+    /// The first byte of a header.
+    Header,
+    /// Payload of an unfragmented message that waits in the read buffer until it is whole; `seen` bytes of it are
+    /// unmasked and checked.
+    Whole { kind: Kind, mask: Option<[u8; 4]>, length: usize, seen: usize },
+    /// Payload of a fragment, handed on to the assembler as it arrives; `left` of `length` bytes are to come.
+    Fragment { kind: Kind, mask: Option<[u8; 4]>, fin: bool, length: usize, left: usize },
+    /// Payload of an unfragmented message that goes to a destination of the face. `filled` bytes are there; `ready`
+    /// more wait in the read buffer, unmasked and checked, to be poured.
+    Outside { kind: Kind, mask: Option<[u8; 4]>, length: usize, filled: usize, ready: usize },
+    /// Nothing any more: after the peer's Close frame, a failure or the end.
+    Nothing,
+}
+
+impl Connection {
+    #[inline(never)]
+    pub(super) fn step_judging(&mut self) -> Step {
+        self.assembler.clear();
+        loop {
+            let progress = match self.reading {
+                Reading::Header => self.read_header(),
+                Reading::Whole { kind, mask, length, seen } => self.read_whole(kind, mask, length, seen),
+                Reading::Fragment { kind, mask, fin, length, left } => {
+                    self.read_fragment(kind, mask, fin, length, left)
+                }
+                Reading::Outside { kind, mask, length, filled, ready } => {
+                    self.read_outside(kind, mask, length, filled, ready)
+                }
+                Reading::Nothing => return self.discard(),
+            };
+            match progress {
+                Ok(Break(step)) => return step,
+                Ok(Continue(())) => {}
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+
+    #[inline]
+    fn read_header(&mut self) -> Result<ControlFlow<Step>, PeerError> {
+        let bytes = self.input.bytes();
+        let Some((header, size)) = Header::decode(bytes)? else {
+            self.want = MAX_HEADER;
+            return Ok(Break(Step::Read));
+        };
+        // 5.1: "a client MUST mask all frames"; "a server MUST NOT mask any frames"
+        match (self.role, header.mask) {
+            (Role::Client, Some(_)) => return Err(PeerError::Masked),
+            (Role::Server, None) => return Err(PeerError::NotMasked),
+            _ => {}
+        }
+        // 5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values"
+        if header.rsv != 0 {
+            return Err(PeerError::ReservedBits(header.rsv));
+        }
+        if header.opcode.is_control() {
+            return self.read_control(&header, size);
+        }
+        let kind = self.assembler.admit(&header, &self.config)?;
+        let Ok(length) = usize::try_from(header.length) else {
+            return Err(PeerError::FrameTooBig { length: header.length, limit: usize::MAX as u64 });
+        };
+        let waiting = bytes.len() - size;
+        self.input.consume(size);
+        if header.fin && !self.assembler.in_progress() {
+            if waiting >= length {
+                return self.read_at_once(kind, header.mask, length);
+            }
+            self.reading = if length > DESTINATION_ABOVE {
+                Reading::Outside { kind, mask: header.mask, length, filled: 0, ready: 0 }
+            } else {
+                Reading::Whole { kind, mask: header.mask, length, seen: 0 }
+            };
+        } else {
+            self.assembler.begin(kind, &header);
+            self.reading =
+                Reading::Fragment { kind, mask: header.mask, fin: header.fin, length, left: length };
+        }
+        Ok(Continue(()))
+    }
+
+    /// An unfragmented message that waits as a whole behind its header: no state is kept for it.
+    #[inline]
+    fn read_at_once(
+        &mut self,
+        kind: Kind,
+        mask: Option<[u8; 4]>,
+        length: usize,
+    ) -> Result<ControlFlow<Step>, PeerError> {
+        if let Some(key) = mask {
+            mask::apply(self.input.bytes_mut(0..length), key);
+        }
+        let Range { start, end } = self.input.consume(length);
+        if kind == Kind::Text && !utf8::is_valid(self.input.slice(start..end)) {
+            return Err(PeerError::NotUtf8);
+        }
+        Ok(Break(Step::Message(Incoming::in_input(kind, start, end))))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_whole(
+        &mut self,
+        kind: Kind,
+        mask: Option<[u8; 4]>,
+        length: usize,
+        seen: usize,
+    ) -> Result<ControlFlow<Step>, PeerError> {
+        let have = self.input.len().min(length);
+        self.arrived(kind, mask, seen, seen..have)?;
+        if have < length {
+            self.reading = Reading::Whole { kind, mask, length, seen: have };
+            self.want = length;
+            return Ok(Break(Step::Read));
+        }
+        self.reading = Reading::Header;
+        self.text.finish().map_err(|_| PeerError::NotUtf8)?;
+        let Range { start, end } = self.input.consume(length);
+        Ok(Break(Step::Message(Incoming::in_input(kind, start, end))))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_fragment(
+        &mut self,
+        kind: Kind,
+        mask: Option<[u8; 4]>,
+        fin: bool,
+        length: usize,
+        left: usize,
+    ) -> Result<ControlFlow<Step>, PeerError> {
+        let n = self.input.len().min(left);
+        self.arrived(kind, mask, length - left, 0..n)?;
+        let range = self.input.consume(n);
+        self.assembler.push(self.input.slice(range));
+        if n < left {
+            self.reading = Reading::Fragment { kind, mask, fin, length, left: left - n };
+            self.want = 1;
+            return Ok(Break(Step::Read));
+        }
+        self.reading = Reading::Header;
+        if !fin {
+            return Ok(Continue(()));
+        }
+        self.text.finish().map_err(|_| PeerError::NotUtf8)?;
+        self.assembler.finish();
+        Ok(Break(Step::Message(Incoming { kind, place: Place::Assembled })))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_outside(
+        &mut self,
+        kind: Kind,
+        mask: Option<[u8; 4]>,
+        length: usize,
+        filled: usize,
+        ready: usize,
+    ) -> Result<ControlFlow<Step>, PeerError> {
+        if filled == length {
+            self.reading = Reading::Header;
+            self.text.finish().map_err(|_| PeerError::NotUtf8)?;
+            return Ok(Break(Step::Message(Incoming { kind, place: Place::Outside })));
+        }
+        let have = self.input.len().min(length - filled);
+        self.arrived(kind, mask, filled + ready, ready..have)?;
+        self.reading = Reading::Outside { kind, mask, length, filled, ready: have };
+        self.want = 1;
+        Ok(Break(Step::Into { kind, len: length }))
+    }
+
+    /// The waiting bytes of `range` are the next ones of a payload, `offset` bytes into it: unmasks them and checks
+    /// text, so that the first wrong byte fails the connection (RFC 6455 8.1), not the last.
+    fn arrived(
+        &mut self,
+        kind: Kind,
+        mask: Option<[u8; 4]>,
+        offset: usize,
+        range: Range<usize>,
+    ) -> Result<(), PeerError> {
+        let bytes = self.input.bytes_mut(range);
+        if let Some(key) = mask {
+            mask::apply(bytes, mask::rotate(key, offset));
+        }
+        if kind == Kind::Text {
+            self.text.push(bytes).map_err(|_| PeerError::NotUtf8)?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_control(&mut self, header: &Header, size: usize) -> Result<ControlFlow<Step>, PeerError> {
+        let length = usize::try_from(header.length).expect("a control frame has at most 125 bytes");
+        if self.input.len() < size + length {
+            self.want = size + length;
+            return Ok(Break(Step::Read));
+        }
+        self.input.consume(size);
+        if let Some(key) = header.mask {
+            mask::apply(self.input.bytes_mut(0..length), key);
+        }
+        let range = self.input.consume(length);
+        let payload = self.input.slice(range);
+        match header.opcode {
+            // 5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already
+            // received a Close frame." After our own Close frame too: a peer that is slow to read it wants to know that
+            // we live.
+            OpCode::Ping => self.pong = Some(Control::new(payload)),
+            OpCode::Pong => {
+                if let Ok(id) = <[u8; 8]>::try_from(payload) {
+                    self.deadlines.pong(u64::from_be_bytes(id));
+                }
+            }
+            OpCode::Close => {
+                let frame = CloseFrame::decode(payload)?;
+                self.recv_close(frame);
+            }
+            OpCode::Continuation | OpCode::Text | OpCode::Binary => {
+                unreachable!("a data frame is no control frame")
+            }
+        }
+        Ok(Continue(()))
+    }
+
+    fn recv_close(&mut self, frame: CloseFrame) {
+        let code = frame.code;
+        self.reading = Reading::Nothing;
+        if self.state.recv_close(frame) == Reply::Echo {
+            // 5.5.1: "the endpoint typically echos the status code it received"; the reason is the peer's own.
+            let payload = CloseFrame::encode(code, "").expect("a received code may be sent");
+            self.close = Some(Box::new(Control::new(&payload)));
+        }
+        self.deadlines.closing(self.config.close_timeout);
+        // A server whose Close frame left long ago has nothing more to write.
+        if !self.wants_write() {
+            self.state.all_written();
+        }
+    }
+
+    /// The peer broke a rule: tells it so, once, and reads no more (RFC 6455 7.1.7).
+    #[cold]
+    #[inline(never)]
+    pub(super) fn fail(&mut self, error: PeerError) {
+        let code = error.close_code();
+        self.reading = Reading::Nothing;
+        if self.state.fail(error) {
+            let payload = CloseFrame::encode(code, "").expect("the codes of failures may be sent");
+            self.close = Some(Box::new(Control::new(&payload)));
+        }
+        self.deadlines.closing(self.config.close_timeout);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn discard(&mut self) -> Step {
+        // What was collected of a message that will never end is of no use to anybody.
+        self.assembler = Assembler::default();
+        self.input.consume(self.input.len());
+        self.input.settle();
+        self.want = 1;
+        if self.state.ending().is_some() { Step::End } else { Step::Read }
+    }
+}
