@@ -32,7 +32,7 @@ pub struct Config {
 /// When to ping, and when to give up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
-    /// Time between two pings.
+    /// Time between two pings; zero for no pings.
     pub interval: Duration,
     /// Time after a ping within which some byte must arrive; any byte counts as life.
     pub timeout: Duration,

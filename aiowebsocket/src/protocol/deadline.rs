@@ -62,7 +62,8 @@ impl Deadlines {
     /// A connection that opened at `now`.
     pub(super) fn new(keepalive: Option<KeepAlive>, now: Instant) -> Self {
         Self {
-            keepalive,
+            // No time between two pings would be nothing but pings.
+            keepalive: keepalive.filter(|keepalive| !keepalive.interval.is_zero()),
             now,
             pinged: now,
             unanswered: None,

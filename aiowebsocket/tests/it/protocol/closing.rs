@@ -248,6 +248,17 @@ fn the_time_to_close_is_counted_once() {
     assert_eq!(pair.client.ending(), Ending::Timeout(Timeout::Close));
 }
 
+/// The time is one for the whole handshake, TCP's end included: a late reply does not begin it again.
+#[test]
+fn a_late_reply_does_not_extend_the_time_to_close() {
+    let now = start_of_time();
+    let mut face =
+        Face::new(Connection::new(Role::Client, Config::default(), &[], now), Style::Space, Rng::new());
+    face.machine.close(CloseCode::NORMAL, "", now).unwrap();
+    face.feed(b"\x88\x02\x03\xe8", || 1, now + 6 * SECOND);
+    assert_eq!(face.machine.next_timeout(), Some(now + 10 * SECOND));
+}
+
 /// 7.1.1: "the server MUST close the TCP connection immediately, a client SHOULD wait".
 #[test]
 fn the_client_waits_for_the_server_to_end_tcp() {

@@ -221,6 +221,11 @@ fn a_later_pong_answers_the_pings_before_it() {
     assert_eq!(pings_and_pongs(&pair.server.wrote), (0, 1));
     let delay = pair.delay;
     assert_eq!(pair.client.machine().round_trip(), Some((second, 2 * delay)));
+    // Its own pong, should it come after all, tells nothing new.
+    let now = pair.now();
+    let late = [&b"\x8a\x08"[..], &first.to_be_bytes()].concat();
+    pair.client.face.feed(&late, || usize::MAX, now);
+    assert_eq!(pair.client.machine().round_trip(), Some((second, 2 * delay)));
 }
 
 #[test]
@@ -251,6 +256,16 @@ fn forgotten_pings_are_answered_by_remembered_ones() {
     assert_eq!(face.machine.round_trip(), Some((ids[8], SECOND)));
 }
 
+/// Nor are there pings while a closing handshake without a time limit goes on.
+#[test]
+fn keep_alive_ends_with_closing_without_a_limit() {
+    let mut config = keepalive(20, 10);
+    config.close_timeout = Duration::MAX;
+    let (mut face, start) = client(config);
+    face.machine.close(CloseCode::NORMAL, "", start).unwrap();
+    assert_eq!(face.machine.next_timeout(), None);
+}
+
 #[test]
 fn limits_beyond_the_end_of_time_are_none() {
     let mut config = keepalive(20, 10);
@@ -266,7 +281,13 @@ fn limits_beyond_the_end_of_time_are_none() {
     assert_eq!(face.machine.ending(), None);
 }
 
-/// No time between pings is no reason to do nothing else: each call of the machine moves the next deadline on.
+/// A ping is due at once, for ever: that would be nothing but pings.
+#[test]
+fn no_time_between_pings_is_no_keep_alive() {
+    let (face, _) = client(keepalive(0, 10));
+    assert_eq!(face.machine.next_timeout(), None);
+}
+
 #[test]
 fn traffic_does_not_stop_the_pings() {
     let mut pair = Pair::with(&keepalive(20, 20), &silent(), Style::Mixed);

@@ -5,6 +5,7 @@ mod assembly;
 mod closing;
 mod keepalive;
 mod memory;
+mod operations;
 mod oracles;
 mod sending;
 mod spec;

@@ -43,14 +43,27 @@ impl Rng {
     }
 
     pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.next().to_be_bytes()[0]).collect()
+        let mut bytes = Vec::with_capacity(length + 8);
+        while bytes.len() < length {
+            bytes.extend(self.next().to_be_bytes());
+        }
+        bytes.truncate(length);
+        bytes
     }
 
     /// Text of `length` bytes with characters of one to four.
     pub(crate) fn text(&mut self, length: usize) -> String {
         let mut text = String::with_capacity(length);
+        let mut choices = 0;
         while text.len() < length {
-            let character = ['a', 'é', '水', '🌊'][self.below(4)];
+            // Two bits a character.
+            choices = if choices < 4 { self.next() } else { choices >> 2 };
+            let character = match choices % 4 {
+                0 => 'a',
+                1 => 'é',
+                2 => '水',
+                _ => '🌊',
+            };
             text.push(if text.len() + character.len_utf8() > length { 'a' } else { character });
         }
         text
