@@ -93,9 +93,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     let poured = self.machine.pour();
                     grow(&mut self.large, len, poured.len());
                     self.large.extend_from_slice(poured);
-                    let missing = len - self.large.len();
-                    if missing > 0 {
-                        ready!(self.poll_more(cx, Some(missing)));
+                    // The first bytes come through the read buffer: a header alone takes no memory.
+                    match len - self.large.len() {
+                        0 => {}
+                        missing if missing == len => ready!(self.poll_more(cx, None)),
+                        missing => ready!(self.poll_more(cx, Some(missing))),
                     }
                 }
                 Step::End => return Poll::Ready(None),
@@ -144,7 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn cut(&mut self, incoming: Incoming) -> Message {
         let data = match incoming.place {
             Place::Outside => Data::from(std::mem::take(&mut self.large).freeze()),
-            _ => Data::from(self.machine.take_assembled()),
+            _ => Data::fitted(self.machine.take_assembled()),
         };
         Message::from_checked(incoming.kind, data)
     }

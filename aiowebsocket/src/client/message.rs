@@ -165,6 +165,15 @@ impl Data {
             Self(Repr::Copied(bytes.into()))
         }
     }
+
+    /// The same bytes in memory of exactly their size, where they lay in memory that grew.
+    pub(super) fn fitted(bytes: Vec<u8>) -> Self {
+        if bytes.len() <= INLINE {
+            Self::copied(&bytes)
+        } else {
+            Self(Repr::Shared(bytes.into_boxed_slice().into()))
+        }
+    }
 }
 
 impl Deref for Data {

@@ -53,6 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A message leaves the connection only inside the poll that returns it: dropping the future loses nothing.
     #[inline]
     pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        self.end_lend();
         if let Some(message) = self.driver.next_kept() {
             return Ok(Some(message));
         }
@@ -71,9 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`recv`](Self::recv).
     #[inline]
     pub async fn recv_ref(&mut self) -> Result<Option<MessageRef<'_>>, Error> {
-        if self.lent.is_some() {
-            self.lent = None;
-        }
+        self.end_lend();
         if let Some(message) = self.driver.next_kept() {
             return Ok(Some(self.lent.insert(message).as_ref()));
         }
@@ -84,6 +83,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
             Some(incoming) => Ok(Some(self.driver.lend(incoming))),
             None => self.driver.finish().map(|()| None),
+        }
+    }
+
+    /// Frees a message that was lent and does not lie in the machine's memory.
+    #[inline]
+    fn end_lend(&mut self) {
+        if self.lent.is_some() {
+            self.lent = None;
         }
     }
 
@@ -149,6 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Cancel safety
     /// Dropping the future loses the measurement only; messages that arrived are kept.
     pub async fn ping(&mut self) -> Result<Duration, Error> {
+        self.end_lend();
         let mut sent = None;
         poll_fn(|cx| self.driver.poll_ping(cx, &mut sent)).await
     }
@@ -166,6 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// The Close frame is queued at the first poll. Dropping the future leaves the handshake where it is; call
     /// `close` again to go on with it.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.end_lend();
         self.driver.begin_close(code, reason)?;
         poll_fn(|cx| self.driver.poll_close(cx)).await
     }

@@ -14,6 +14,8 @@ thread_local! {
     /// Bytes allocated less bytes freed; negative where a thread frees what another one allocated.
     static HELD: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
+    /// Calls that asked for memory, of another size included.
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
 fn count(change: isize) {
@@ -24,15 +26,21 @@ fn count(change: isize) {
     });
 }
 
+fn count_call() {
+    _ = ALLOCATIONS.try_with(|calls| calls.set(calls.get() + 1));
+}
+
 // SAFETY: every call goes to the system's allocator unchanged; counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count_call();
         count(layout.size().cast_signed());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count_call();
         count(layout.size().cast_signed());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc_zeroed(layout) }
@@ -45,6 +53,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count_call();
         // Both exist for a moment, where it must move.
         count(size.cast_signed());
         count(-layout.size().cast_signed());
@@ -56,6 +65,11 @@ unsafe impl GlobalAlloc for Counting {
 /// Bytes that this thread holds.
 pub(crate) fn held() -> isize {
     HELD.get()
+}
+
+/// How often this thread has asked for memory.
+pub(crate) fn allocations() -> usize {
+    ALLOCATIONS.get()
 }
 
 /// What `run` returns, and the most bytes that this thread held meanwhile above what it held before.

@@ -1,0 +1,6 @@
+//! The tokio face: cancelled at every poll, counted in memory, on a paused clock, and over real TCP.
+
+mod cancel;
+mod memory;
+mod stream;
+mod wire;
