@@ -1,0 +1,88 @@
+"""A client of the package `websockets` that talks to our server."""
+
+import asyncio
+from urllib.parse import quote
+
+from facts import (
+    BINARY_PARTS, CLOSINGS, COMMANDS, ECHO, PING, REFUSED, SIZES, TEXT_PARTS, binary, echoed, fact, text,
+)
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+
+def open_(url, **options):
+    return connect(url, max_size=None, proxy=None, **options)
+
+
+async def echo():
+    async with open_(ECHO) as ws:
+        for size in SIZES:
+            for kind, message in ("text", text(size)), ("binary", binary(size)):
+                await ws.send(message)
+                echoed(kind, size, message, await ws.recv())
+
+
+async def fragments():
+    async with open_(ECHO) as ws:
+        await ws.send(with_pings(ws, TEXT_PARTS), text=True)
+        whole = b"".join(TEXT_PARTS).decode()
+        echoed("fragments", "of text", whole, await ws.recv())
+        await ws.send(with_pings(ws, BINARY_PARTS))
+        echoed("fragments", "of binary", b"".join(BINARY_PARTS), await ws.recv())
+
+
+async def with_pings(ws, parts):
+    for part in parts:
+        yield part
+        await ws.ping()
+
+
+async def pings():
+    async with open_(ECHO) as ws:
+        await asyncio.wait_for(await ws.ping(PING), 5)
+        fact("ping answered")
+    async with open_(COMMANDS + "/ping") as ws:
+        fact("pinged:", await ws.recv())
+
+
+async def subprotocols():
+    async with open_(COMMANDS, subprotocols=["superchat", "chat"]) as ws:
+        fact("subprotocol", ws.subprotocol)
+    async with open_(COMMANDS) as ws:
+        fact("no subprotocol", ws.subprotocol or "")
+
+
+async def closings():
+    for code, reason in CLOSINGS:
+        async with open_(f"{COMMANDS}/close?code={code}&reason={quote(reason)}") as ws:
+            await ended(ws)
+            fact("closed", ws.close_code, ws.close_reason)
+        async with open_(f"{COMMANDS}/closing/{code}") as ws:
+            await ws.close(code, reason)
+            fact("closing", ws.close_code)
+
+
+async def endings():
+    async with open_(COMMANDS + "/abrupt") as ws:
+        await ended(ws)
+        fact("abrupt", ws.close_code)
+    try:
+        async with open_(REFUSED):
+            fact("refused: no, it opened")
+    except ConnectionRefusedError:
+        fact("refused")
+
+
+async def ended(ws):
+    try:
+        fact("unexpected", await ws.recv())
+    except ConnectionClosed:
+        pass
+
+
+async def main():
+    for conversation in echo, fragments, pings, subprotocols, closings, endings:
+        await conversation()
+
+
+asyncio.run(main())
