@@ -1,8 +1,8 @@
 //! The one integration binary: a folder for each part of the library, and what they share in support/.
 
-mod peers;
 mod client;
 mod opening;
+mod peers;
 mod protocol;
 mod rfc;
 mod support;
