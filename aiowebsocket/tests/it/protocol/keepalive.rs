@@ -245,6 +245,17 @@ fn pongs_that_answer_nothing_change_nothing() {
     assert_eq!(face.machine.round_trip(), Some((id, 2 * SECOND)));
 }
 
+#[test]
+fn pongs_that_come_one_by_one_are_told_one_by_one() {
+    let (mut face, start) = client(silent());
+    let ids = [1, 2, 3, 4].map(|n| face.machine.ping(start + n * SECOND, &mut same_key).unwrap());
+    for (n, id) in (1..).zip(ids) {
+        let pong = [&b"\x8a\x08"[..], &id.to_be_bytes()].concat();
+        face.feed(&pong, || 1, start + 10 * SECOND);
+        assert_eq!(face.machine.round_trip(), Some((id, (10 - n) * SECOND)));
+    }
+}
+
 /// More pings under way than are remembered: the newest count.
 #[test]
 fn forgotten_pings_are_answered_by_remembered_ones() {

@@ -151,7 +151,7 @@ fn fragments_of_a_message_that_will_never_end_are_freed() {
     }
 }
 
-/// After `park`, a connection that waits holds the machine and nothing else.
+/// After `park`, a connection that waits holds the machine, the bytes of a frame that has begun, and nothing else.
 #[test]
 fn an_idle_connection_holds_no_buffer() {
     let now = start_of_time();
@@ -167,6 +167,8 @@ fn an_idle_connection_holds_no_buffer() {
         face.feed(&[1; 0x1000], || 1000, now);
         face.machine.send(Kind::Text, Payload::Borrowed(b"hello"), &mut same_key).unwrap();
         face.drain();
+        // The beginning of a frame is kept in memory of its own size.
+        face.feed(b"\x81\x05Hel", || 10, now);
         face.machine.park();
         face.messages = Vec::new();
         connections.push(face);
