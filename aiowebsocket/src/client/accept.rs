@@ -99,15 +99,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accept<S> {
     /// As [`accept`].
     pub async fn with_request(self) -> Result<(WebSocket<S>, Request), Error> {
         let Self { mut stream, subprotocols, headers, decide, config, open_timeout } = self;
+        let mut accepting = Accepting::new(HeadLimits::default());
         let open = async {
-            let mut accepting = Accepting::new(HeadLimits::default());
             let request = handshake::run(&mut stream, &mut accepting).await?;
             if let Some(decide) = decide
                 && let Err(status) = decide(&request)
             {
                 accepting.refuse(status, &[], b"")?;
-                handshake::write_out(&mut stream, &mut accepting).await.map_err(Error::Io)?;
-                stream.shutdown().await.map_err(Error::Io)?;
+                // The error to tell is the refusal, whether the client stayed to hear it or not.
+                _ = handshake::write_out(&mut stream, &mut accepting).await;
+                _ = stream.shutdown().await;
                 return Err(Error::Refused(status));
             }
             let chosen = subprotocols.into_iter().find(|name| request.subprotocols.contains(name));
@@ -119,10 +120,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accept<S> {
         };
         let (chosen, leftover, request) = match tokio::time::timeout(open_timeout, open).await {
             Ok(opened) => opened?,
-            Err(_) => return Err(Error::Timeout(TimeLimit::Open)),
+            Err(_) => return Err(give_up(&mut stream, &mut accepting).await),
         };
         Ok((WebSocket::new(stream, Role::Server, config, chosen, &leftover), request))
     }
+}
+
+/// Time is up. A client whose request had begun is told so (408), if it takes the answer at once.
+async fn give_up<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, accepting: &mut Accepting) -> Error {
+    // The request has a deadline of its own from its first byte on; ours came first.
+    let Some(deadline) = accepting.next_timeout() else { return Error::Timeout(TimeLimit::Open) };
+    let Err(error) = accepting.handle_timeout(deadline) else { return Error::Timeout(TimeLimit::Open) };
+    let tell = async {
+        _ = handshake::write_out(stream, accepting).await;
+        _ = stream.shutdown().await;
+    };
+    _ = tokio::time::timeout(Duration::ZERO, tell).await;
+    error.into()
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> IntoFuture for Accept<S> {

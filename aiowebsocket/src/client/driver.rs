@@ -309,6 +309,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 self.release();
                 return Poll::Ready(());
             }
+            // The closing handshake has its time, whatever still arrives; keep-alive is judged only once nothing does.
+            if !self.machine.is_open() && self.machine.next_timeout().is_some_and(|next| next <= now()) {
+                self.machine.handle_timeout(now(), &mut next_key);
+                continue;
+            }
             let read = match into {
                 None => self.poll_read(cx),
                 Some(missing) => self.poll_read_large(cx, missing),
@@ -321,9 +326,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     self.machine.received_end();
                 }
                 Poll::Pending => {
-                    // A task that used up its turn is told "pending" although bytes may wait; it is woken at once and
-                    // judges the deadline then.
-                    if tokio::task::coop::has_budget_remaining() && self.poll_deadline(cx).is_ready() {
+                    // A task that used up its turn is told "pending" although bytes may wait. It judges the deadline,
+                    // and arms the timer, in its next turn; tokio's own streams would wake it for that, others do not.
+                    if !tokio::task::coop::has_budget_remaining() {
+                        cx.waker().wake_by_ref();
+                    } else if self.poll_deadline(cx).is_ready() {
                         continue;
                     }
                     self.machine.park();

@@ -264,7 +264,7 @@ impl Connection {
         if !self.state.is_open() {
             return Err(NotOpen);
         }
-        let id = self.deadlines.ping(now);
+        let id = self.deadlines.ping(now, self.output.len());
         self.push(OpCode::Ping, Payload::Borrowed(&id.to_be_bytes()), keys);
         Ok(id)
     }
@@ -352,6 +352,7 @@ impl Connection {
     pub fn written(&mut self, n: usize) {
         self.output.written(n);
         self.pong_ahead = self.pong_ahead.saturating_sub(n);
+        self.deadlines.wrote(n);
         if !self.wants_write() {
             self.state.all_written();
         }

@@ -44,6 +44,11 @@ pub(super) struct Deadlines {
     /// The oldest ping after which no byte has arrived: the silence is counted from it, not from later pings. Told by the
     /// order of the calls, not by comparing times: a clock may stand still between a ping and its pong.
     unanswered: Option<Instant>,
+    /// Bytes that wait to be written before that ping. While the peer takes these it lives, although it cannot have
+    /// answered: a large message may take minutes to leave.
+    ahead: usize,
+    /// Some of them have left since the deadline was last judged.
+    moved: bool,
     /// When the closing handshake must be over.
     close_by: Option<Instant>,
     in_flight: [Option<Ping>; IN_FLIGHT],
@@ -67,6 +72,8 @@ impl Deadlines {
             now,
             pinged: now,
             unanswered: None,
+            ahead: 0,
+            moved: false,
             close_by: None,
             in_flight: [None; IN_FLIGHT],
             next_ping: 0,
@@ -81,13 +88,25 @@ impl Deadlines {
         self.unanswered = None;
     }
 
-    /// A ping is queued: its number, which its payload carries.
-    pub(super) fn ping(&mut self, now: Instant) -> u64 {
+    /// Bytes were written.
+    #[inline]
+    pub(super) fn wrote(&mut self, n: usize) {
+        if self.ahead > 0 {
+            self.ahead = self.ahead.saturating_sub(n);
+            self.moved = true;
+        }
+    }
+
+    /// A ping is queued behind `ahead` bytes: its number, which its payload carries.
+    pub(super) fn ping(&mut self, now: Instant, ahead: usize) -> u64 {
         let id = self.next_ping;
         self.next_ping += 1;
         self.now = now;
         self.pinged = now;
-        self.unanswered.get_or_insert(now);
+        if self.unanswered.is_none() {
+            self.unanswered = Some(now);
+            (self.ahead, self.moved) = (ahead, false);
+        }
         self.in_flight.rotate_left(1);
         self.in_flight[IN_FLIGHT - 1] = Some(Ping { id, sent: now });
         id
@@ -149,7 +168,11 @@ impl Deadlines {
         let timeout = self.keepalive.map(|keepalive| keepalive.timeout);
         match self.unanswered.zip(timeout) {
             Some((since, timeout)) if now.saturating_duration_since(since) >= timeout => {
-                Due::Timeout(Timeout::KeepAlive)
+                if !std::mem::take(&mut self.moved) {
+                    return Due::Timeout(Timeout::KeepAlive);
+                }
+                self.unanswered = Some(now);
+                Due::Nothing
             }
             _ => Due::Ping,
         }

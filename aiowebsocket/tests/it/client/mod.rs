@@ -3,4 +3,5 @@
 mod cancel;
 mod memory;
 mod stream;
+mod time;
 mod wire;
