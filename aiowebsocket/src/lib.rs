@@ -8,7 +8,8 @@ pub mod protocol;
 
 #[cfg(feature = "tokio")]
 pub use client::{
-    Accept, Connect, Data, Dial, EchoServer, Error, INLINE, Message, MessageRef, Outgoing, Over, Text,
-    TimeLimit, Transport, WebSocket, accept, connect,
+    Accept, Connect, Data, Dial, EchoServer, Error, Event, INLINE, Message, MessageRef, Negotiated, Outgoing,
+    Over, Part, Receiver, Sender, Target, Text, TimeLimit, Transport, TrySendError, WebSocket, accept,
+    connect,
 };
-pub use protocol::{CloseCode, Config, KeepAlive, Role};
+pub use protocol::{CloseCode, Config, KeepAlive, Kind, Role};

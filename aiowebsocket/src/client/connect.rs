@@ -12,6 +12,7 @@ use tokio::net::{TcpStream, lookup_host};
 
 use super::error::{Error, TimeLimit};
 use super::handshake;
+use super::target::{Asked, Target};
 use super::websocket::WebSocket;
 use crate::keys;
 use crate::opening::{Address, HeadLimits, Opening, RequestHead, Response};
@@ -20,7 +21,7 @@ use crate::protocol::{Config, KeepAlive, Role};
 /// How long opening may take as a whole. Ten seconds, as the widespread clients allow.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens a connection to a `ws://` address: `connect(url).await` with all defaults, or with options in between.
+/// Opens a connection to a `ws://` address, or to what an `http::Request` asks for (feature `http`): `connect(url).await` with all defaults, or with options in between.
 ///
 /// No task is spawned: an open connection moves only while one of its futures is polled, see [`WebSocket`].
 ///
@@ -43,11 +44,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Cancel safety
 /// Dropping the future closes the socket and leaves nothing behind.
-pub fn connect(url: impl AsRef<str>) -> Connect {
-    let request = Address::parse(url.as_ref())
-        .map(|address| Asked { request: RequestHead::new(&address), address })
-        .map_err(Error::Url);
-    Connect { asked: request, config: Config::default(), open_timeout: OPEN_TIMEOUT, transport: Dial }
+pub fn connect(target: impl Target) -> Connect {
+    Connect { asked: target.ask(), config: Config::default(), open_timeout: OPEN_TIMEOUT, transport: Dial }
 }
 
 /// A connection to be opened: await it.
@@ -58,11 +56,6 @@ pub struct Connect<T = Dial> {
     config: Config,
     open_timeout: Duration,
     transport: T,
-}
-
-struct Asked {
-    address: Address,
-    request: RequestHead,
 }
 
 /// The transport of a plain [`connect`]: TCP to the host of the address.

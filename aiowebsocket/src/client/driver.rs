@@ -23,9 +23,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::error::Error;
-use super::message::{Data, Message, MessageRef, Outgoing};
+use super::message::{Data, Event, Message, MessageRef, Outgoing};
 use crate::keys::next_key;
-use crate::protocol::{CloseCode, Connection, Ending, Incoming, Kind, Place, Step, UsageError, utf8};
+use crate::protocol::{
+    CannotSend, CloseCode, Connection, Ending, Incoming, Kind, OpCode, Place, Step, UsageError, utf8,
+};
 
 /// A destination gets its whole memory at once up to this size; above it, memory doubles as bytes arrive, so that a
 /// header alone never takes more.
@@ -44,7 +46,7 @@ pub(super) struct Driver<S> {
     /// The destination of a large message that is arriving.
     large: BytesMut,
     /// Messages that arrived while the caller waited for something else.
-    backlog: VecDeque<Message>,
+    backlog: VecDeque<Event>,
     backlog_bytes: usize,
     /// Made when the connection first waits; re-armed only when it fires.
     timer: Option<Pin<Box<Sleep>>>,
@@ -56,6 +58,24 @@ pub(super) struct Driver<S> {
     broken: Option<io::Error>,
     /// The stream takes no more bytes.
     write_broken: bool,
+    /// Nobody receives: messages are dropped.
+    unwanted: bool,
+    /// The error at the end was told as the item of a stream.
+    #[cfg(feature = "futures")]
+    told: bool,
+    /// Bytes that have left for the stream.
+    sent: u64,
+    /// Changes whenever something happened that somebody else may wait for.
+    moves: u64,
+}
+
+/// How messages are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Take {
+    /// Whole.
+    Messages,
+    /// In the parts that are there.
+    Parts,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
@@ -71,6 +91,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             shut: false,
             broken: None,
             write_broken: false,
+            unwanted: false,
+            #[cfg(feature = "futures")]
+            told: false,
+            sent: 0,
+            moves: 0,
         }
     }
 
@@ -79,15 +104,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         match self.machine.plain_message() {
             Some(incoming) => Poll::Ready(Some(incoming)),
-            None => self.poll_step(cx),
+            None => self.poll_next_slowly(cx),
         }
     }
 
     #[inline(never)]
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+    fn poll_next_slowly(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         loop {
-            match self.machine.step() {
+            match ready!(self.poll_step(cx, Take::Messages)) {
                 Step::Message(incoming) => return Poll::Ready(Some(incoming)),
+                Step::End => return Poll::Ready(None),
+                // Pings and pongs are told to those who ask for events.
+                _ => {}
+            }
+        }
+    }
+
+    /// The next step that is more than reading on: a message, a part, a control frame, the end.
+    pub(super) fn poll_step(&mut self, cx: &mut Context<'_>, take: Take) -> Poll<Step> {
+        loop {
+            let step = match take {
+                Take::Messages => self.machine.step(),
+                Take::Parts => self.machine.step_part(),
+            };
+            match step {
                 Step::Read => ready!(self.poll_more(cx, None)),
                 Step::Into { len, .. } => {
                     let poured = self.machine.pour();
@@ -100,7 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                         missing => ready!(self.poll_more(cx, Some(missing))),
                     }
                 }
-                Step::End => return Poll::Ready(None),
+                step => return Poll::Ready(step),
             }
         }
     }
@@ -108,17 +148,103 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// One message from the backlog, which is older than what the machine has.
     #[inline]
     pub(super) fn next_kept(&mut self) -> Option<Message> {
-        if self.backlog.is_empty() { None } else { self.pop_kept() }
+        if self.backlog.is_empty() { None } else { self.pop_kept_message() }
     }
 
     #[cold]
-    fn pop_kept(&mut self) -> Option<Message> {
-        let message = self.backlog.pop_front()?;
-        self.backlog_bytes -= message.as_bytes().len();
+    fn pop_kept_message(&mut self) -> Option<Message> {
+        loop {
+            // Pings and pongs are told to those who ask for events.
+            if let Event::Message(message) = self.pop_kept()? {
+                return Some(message);
+            }
+        }
+    }
+
+    fn pop_kept(&mut self) -> Option<Event> {
+        let event = self.backlog.pop_front()?;
+        self.backlog_bytes -= event.as_bytes().len();
+        self.moves += 1;
         if self.backlog.is_empty() {
             self.backlog = VecDeque::new();
         }
-        Some(message)
+        Some(event)
+    }
+
+    /// The next message, owned, as `recv` says it.
+    pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+        if let Some(message) = self.next_kept() {
+            return Poll::Ready(Ok(Some(message)));
+        }
+        Poll::Ready(match ready!(self.poll_next(cx)) {
+            Some(incoming) => Ok(Some(self.own(incoming))),
+            None => self.finish().map(|()| None),
+        })
+    }
+
+    /// What was received as the item of a stream: an error is told once.
+    #[cfg(feature = "futures")]
+    pub(super) fn once(
+        &mut self,
+        received: Result<Option<Message>, Error>,
+    ) -> Option<Result<Message, Error>> {
+        if received.is_err() && std::mem::replace(&mut self.told, true) { None } else { received.transpose() }
+    }
+
+    /// A count that changes whenever something happened that somebody else may wait for.
+    pub(super) fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    /// Something happened.
+    pub(super) fn moved(&mut self) {
+        self.moves += 1;
+    }
+
+    /// The reason in the peer's Close frame.
+    pub(super) fn close_reason(&self) -> Option<String> {
+        match self.machine.outcome()? {
+            Ending::Closed(frame) => Some(frame.reason),
+            _ => None,
+        }
+    }
+
+    /// The next message or control frame; `None` once the connection has ended.
+    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        if let Some(event) = self.pop_kept() {
+            return Poll::Ready(Some(event));
+        }
+        let step = ready!(self.poll_step(cx, Take::Messages));
+        Poll::Ready(self.event(step))
+    }
+
+    /// The next part of a message, as a step; `None` once the connection has ended.
+    pub(super) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Step>> {
+        loop {
+            match ready!(self.poll_step(cx, Take::Parts)) {
+                Step::End => return Poll::Ready(None),
+                Step::Control { .. } => {}
+                step => return Poll::Ready(Some(step)),
+            }
+        }
+    }
+
+    /// Whole messages are received only where none has begun in parts.
+    #[inline]
+    pub(super) fn check_whole(&self) -> Result<(), Error> {
+        if self.machine.is_in_parts() { Err(UsageError::MessageInParts.into()) } else { Ok(()) }
+    }
+
+    /// A step as an event; `None` for the end.
+    fn event(&mut self, step: Step) -> Option<Event> {
+        match step {
+            Step::Message(incoming) => Some(Event::Message(self.own(incoming))),
+            Step::Control { opcode, place } => {
+                let data = Data::copied(self.machine.payload(place));
+                Some(if opcode == OpCode::Ping { Event::Ping(data) } else { Event::Pong(data) })
+            }
+            _ => None,
+        }
     }
 
     /// A message that lies in the machine's memory, until the next poll.
@@ -162,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     pub(super) fn queue(&mut self, message: Outgoing<'_>) -> Result<(), Error> {
         match self.machine.send(message.kind, message.payload, &mut next_key) {
             Ok(()) => Ok(()),
-            Err(_) => Err(self.not_open()),
+            Err(refused) => Err(self.cannot_send(refused)),
         }
     }
 
@@ -184,7 +310,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
-    fn has_queue_room(&self) -> bool {
+    /// Whether a message may be queued.
+    pub(super) fn has_queue_room(&self) -> bool {
         self.machine.queued() < self.machine.config().max_queue
     }
 
@@ -208,29 +335,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
-    /// Receives into the backlog while it has room. True once the connection has ended.
-    fn poll_keep(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Receives into the backlog while it has room. True once the connection has ended. Without room reading is paused:
+    /// silence is not judged, but our pings go on.
+    pub(super) fn poll_keep(&mut self, cx: &mut Context<'_>) -> bool {
         while self.has_room() {
-            match self.poll_next(cx) {
-                Poll::Ready(Some(incoming)) => self.keep(incoming),
-                Poll::Ready(None) => return true,
+            match self.poll_step(cx, Take::Messages) {
+                Poll::Ready(Step::End) => return true,
+                Poll::Ready(step) => self.keep(step),
                 Poll::Pending => return false,
             }
         }
-        false
+        self.machine.pause_reading(true);
+        while self.poll_deadline(cx).is_ready() {
+            self.poll_output(cx);
+        }
+        self.machine.ending().is_some()
     }
 
-    fn keep(&mut self, incoming: Incoming) {
-        let message = self.own(incoming);
-        // An empty message takes room in the queue too.
-        self.backlog_bytes += message.as_bytes().len();
-        self.backlog.push_back(message);
+    fn keep(&mut self, step: Step) {
+        self.moves += 1;
+        let Some(event) = self.event(step) else { return };
+        if self.unwanted {
+            return;
+        }
+        self.backlog_bytes += event.as_bytes().len();
+        self.backlog.push_back(event);
     }
 
-    /// Whether the backlog takes more, in bytes with each message's own place counted.
+    /// Whether the backlog takes more, in bytes with each message's own place counted. Not in the middle of a message that
+    /// the caller takes in parts: what follows belongs to it.
     fn has_room(&self) -> bool {
-        let places = self.backlog.len() * size_of::<Message>();
-        self.backlog_bytes + places < self.machine.config().max_backlog
+        let places = self.backlog.len() * size_of::<Event>();
+        self.backlog_bytes + places < self.machine.config().max_backlog && !self.machine.is_in_parts()
+    }
+
+    /// Drops what waits to be received.
+    fn drop_backlog(&mut self) {
+        self.backlog = VecDeque::new();
+        self.backlog_bytes = 0;
+    }
+
+    /// Nobody receives any more: what arrives is dropped from now on.
+    pub(super) fn receive_no_more(&mut self) {
+        self.unwanted = true;
+        self.drop_backlog();
     }
 
     /// Sends a ping once, then waits for its pong; other messages go to the backlog meanwhile.
@@ -250,6 +398,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         match self.machine.round_trip() {
             Some((answered, round_trip)) if answered >= id => Poll::Ready(Ok(round_trip)),
             _ if ended => Poll::Ready(Err(self.error())),
+            _ if self.machine.is_in_parts() => Poll::Ready(Err(UsageError::MessageInParts.into())),
             _ if !self.has_room() => Poll::Ready(Err(UsageError::BacklogFull.into())),
             _ => Poll::Pending,
         }
@@ -257,16 +406,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Runs the closing handshake to the end of the stream; messages that still arrive are dropped.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.backlog = VecDeque::new();
-        self.backlog_bytes = 0;
-        while let Some(incoming) = ready!(self.poll_next(cx)) {
-            if incoming.place == Place::Outside {
-                self.large = BytesMut::new();
+        self.drop_backlog();
+        loop {
+            match ready!(self.poll_step(cx, Take::Messages)) {
+                Step::End => return Poll::Ready(self.closed()),
+                Step::Message(incoming) if incoming.place == Place::Outside => self.large = BytesMut::new(),
+                _ => {}
             }
         }
+    }
+
+    /// The same while somebody else may receive: what still arrives is kept as far as there is room, then dropped.
+    pub(super) fn poll_close_shared(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            if self.poll_keep(cx) {
+                return Poll::Ready(self.closed());
+            }
+            if self.has_room() {
+                return Poll::Pending;
+            }
+            self.drop_backlog();
+        }
+    }
+
+    /// What `close` says at the end.
+    fn closed(&self) -> Result<(), Error> {
         match self.machine.ending() {
-            Some(Ending::Closed(_)) => Poll::Ready(Ok(())),
-            _ => Poll::Ready(Err(self.error())),
+            Some(Ending::Closed(_)) => Ok(()),
+            _ => Err(self.error()),
+        }
+    }
+
+    #[cold]
+    fn cannot_send(&mut self, refused: CannotSend) -> Error {
+        match refused {
+            CannotSend::NotOpen => self.not_open(),
+            CannotSend::MessageUnfinished => UsageError::MessageUnfinished.into(),
+            CannotSend::OtherKind => UsageError::PartOfOtherKind.into(),
         }
     }
 
@@ -297,12 +473,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Begins the closing handshake.
     pub(super) fn begin_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.moves += 1;
         Ok(self.machine.close(code, reason, now())?)
+    }
+
+    /// Whether everything up to this count of sent bytes has left for the stream; writes, and reads meanwhile.
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>, target: u64) -> Poll<Result<(), Error>> {
+        match self.poll_flush(cx) {
+            Poll::Pending if self.sent >= target && !self.unflushed => Poll::Ready(Ok(())),
+            flushed => flushed,
+        }
+    }
+
+    /// The count of sent bytes at which everything queued now has left.
+    pub(super) fn sent_when_empty(&self) -> u64 {
+        self.sent + self.machine.queued() as u64
+    }
+
+    /// Queues a part of a message.
+    pub(super) fn queue_part(&mut self, part: Outgoing<'_>, last: bool) -> Result<(), Error> {
+        match self.machine.send_part(part.kind, part.payload, last, &mut next_key) {
+            Ok(()) => Ok(()),
+            Err(refused) => Err(self.cannot_send(refused)),
+        }
     }
 
     /// Gets further than the last step did: something was read, or the end was noticed. With `into`, reads up to that many
     /// bytes straight into the destination of a large message.
     fn poll_more(&mut self, cx: &mut Context<'_>, into: Option<usize>) -> Poll<()> {
+        self.machine.pause_reading(false);
         loop {
             self.poll_output(cx);
             if self.machine.ending().is_some() {
@@ -319,9 +518,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Some(missing) => self.poll_read_large(cx, missing),
             };
             match read {
-                Poll::Ready(Ok(0)) => self.machine.received_end(),
-                Poll::Ready(Ok(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(0)) => {
+                    self.moves += 1;
+                    self.machine.received_end();
+                }
+                Poll::Ready(Ok(_)) => {
+                    self.moves += 1;
+                    return Poll::Ready(());
+                }
                 Poll::Ready(Err(error)) => {
+                    self.moves += 1;
                     self.broken.get_or_insert(error);
                     self.machine.received_end();
                 }
@@ -372,6 +578,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Ok(0) => self.break_write(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     self.unflushed = true;
+                    self.sent += n as u64;
+                    self.moves += 1;
                     self.machine.written(n);
                 }
                 Err(error) => self.break_write(error),

@@ -30,6 +30,39 @@ pub enum MessageRef<'a> {
     Binary(&'a [u8]),
 }
 
+/// What arrived, pings and pongs included: see [`WebSocket::recv_event`](super::WebSocket::recv_event).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A message.
+    Message(Message),
+    /// A ping with this payload, answered already.
+    Ping(Data),
+    /// A pong with this payload.
+    Pong(Data),
+}
+
+impl Event {
+    /// The payload's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Message(message) => message.as_bytes(),
+            Self::Ping(data) | Self::Pong(data) => data.as_slice(),
+        }
+    }
+}
+
+/// Some bytes of a message, lent until the next call: see [`WebSocket::recv_part`](super::WebSocket::recv_part).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// What the message is. Text is checked, but a part of it may begin and end inside a character.
+    pub kind: Kind,
+    /// The bytes; at least one, but for the last part.
+    pub data: &'a [u8],
+    /// Whether the message ends here.
+    pub last: bool,
+}
+
 /// Bytes, inline up to [`INLINE`] of them. A clone of a message that was copied out of the read buffer, at most 32 KiB, is
 /// another copy; to hand one message to many, share its [`into_bytes`](Self::into_bytes).
 #[derive(Clone)]
@@ -122,6 +155,12 @@ impl<'a> MessageRef<'a> {
             Self::Text(text) => Some(text),
             Self::Binary(_) => None,
         }
+    }
+
+    /// The whole message as one part.
+    pub(super) fn as_part(self) -> Part<'a> {
+        let kind = if let Self::Text(_) = self { Kind::Text } else { Kind::Binary };
+        Part { kind, data: self.as_bytes(), last: true }
     }
 
     /// A message of its own.

@@ -7,12 +7,19 @@ mod driver;
 mod error;
 mod handshake;
 mod message;
+mod parking;
 mod server;
+mod split;
+#[cfg(feature = "futures")]
+mod stream;
+mod target;
 mod websocket;
 
 pub use accept::{Accept, accept};
 pub use connect::{Connect, Dial, Over, Transport, connect};
 pub use error::{Error, TimeLimit};
-pub use message::{Data, INLINE, Message, MessageRef, Outgoing, Text};
+pub use message::{Data, Event, INLINE, Message, MessageRef, Outgoing, Part, Text};
 pub use server::EchoServer;
-pub use websocket::WebSocket;
+pub use split::{Receiver, Sender, TrySendError};
+pub use target::Target;
+pub use websocket::{Negotiated, WebSocket};

@@ -9,8 +9,9 @@ use tokio::net::TcpStream;
 
 use super::driver::{Driver, now};
 use super::error::Error;
-use super::message::{Message, MessageRef, Outgoing};
-use crate::protocol::{CloseCode, Config, Connection, Place, Role};
+use super::message::{Event, Message, MessageRef, Outgoing, Part};
+use super::split::{self, Receiver, Sender};
+use crate::protocol::{CloseCode, Config, Connection, Place, Role, Step};
 
 /// An open WebSocket over the stream `S`.
 ///
@@ -21,13 +22,31 @@ use crate::protocol::{CloseCode, Config, Connection, Place, Role};
 /// Every future here can be dropped at any time; what that means stands under *Cancel safety* of each. Dropping the
 /// `WebSocket` closes the stream without a closing handshake; [`close`](Self::close) says goodbye.
 pub struct WebSocket<S = TcpStream> {
-    driver: Driver<S>,
+    pub(super) driver: Driver<S>,
     subprotocol: Option<Box<str>>,
     /// A message that is lent and does not lie in the machine's memory.
     lent: Option<Message>,
 }
 
+/// What the two ends of a connection agreed on, and the limits that one of them sets: for
+/// [`WebSocket::from_upgraded`]. `Negotiated::default()` agrees on nothing and has the default limits.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Negotiated {
+    /// The subprotocol.
+    pub subprotocol: Option<String>,
+    /// The limits and times of the connection.
+    pub config: Config,
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// A connection over a stream whose opening handshake somebody else has done, an HTTP server that upgrades for
+    /// example. `leftover` are bytes that were read behind the handshake. See the examples `hyper` and `axum`.
+    pub fn from_upgraded(stream: S, role: Role, negotiated: Negotiated, leftover: &[u8]) -> Self {
+        let Negotiated { subprotocol, config } = negotiated;
+        Self::new(stream, role, config, subprotocol, leftover)
+    }
+
     pub(super) fn new(
         stream: S,
         role: Role,
@@ -53,6 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A message leaves the connection only inside the poll that returns it: dropping the future loses nothing.
     #[inline]
     pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        self.driver.check_whole()?;
         self.end_lend();
         if let Some(message) = self.driver.next_kept() {
             return Ok(Some(message));
@@ -60,6 +80,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         match poll_fn(|cx| self.driver.poll_next(cx)).await {
             Some(incoming) => Ok(Some(self.driver.own(incoming))),
             None => self.driver.finish().map(|()| None),
+        }
+    }
+
+    /// The next message or, where [`Config::control_events`] is on, the next ping or pong. Both are answered and accounted for
+    /// by the connection itself; this only shows them.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// As [`recv`](Self::recv).
+    pub async fn recv_event(&mut self) -> Result<Option<Event>, Error> {
+        self.driver.check_whole()?;
+        match poll_fn(|cx| self.driver.poll_event(cx)).await {
+            Some(event) => Ok(Some(event)),
+            None => self.driver.finish().map(|()| None),
+        }
+    }
+
+    /// The next part of a message, lent until the next call: what is there of it, of a single frame too, as soon as it is
+    /// there. For messages that are larger than memory should be: [`Config::max_message`] and [`Config::max_frame`] do not
+    /// bound what is taken in parts. A message that arrived whole is one part.
+    ///
+    /// Begun in parts, a message is received in parts to its end; [`recv`](Self::recv) is an error in between.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// As [`recv`](Self::recv).
+    pub async fn recv_part(&mut self) -> Result<Option<Part<'_>>, Error> {
+        self.lent = None;
+        if let Some(message) = self.driver.next_kept() {
+            return Ok(Some(self.lent.insert(message).as_ref().as_part()));
+        }
+        match poll_fn(|cx| self.driver.poll_part(cx)).await {
+            Some(Step::Message(incoming)) if incoming.place == Place::Outside => {
+                let message = self.driver.own(incoming);
+                Ok(Some(self.lent.insert(message).as_ref().as_part()))
+            }
+            Some(Step::Message(incoming)) => Ok(Some(self.driver.lend(incoming).as_part())),
+            Some(Step::Part { kind, place, last }) => {
+                Ok(Some(Part { kind, data: self.driver.machine.payload(place), last }))
+            }
+            _ => self.driver.finish().map(|()| None),
         }
     }
 
@@ -72,6 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`recv`](Self::recv).
     #[inline]
     pub async fn recv_ref(&mut self) -> Result<Option<MessageRef<'_>>, Error> {
+        self.driver.check_whole()?;
         self.end_lend();
         if let Some(message) = self.driver.next_kept() {
             return Ok(Some(self.lent.insert(message).as_ref()));
@@ -147,6 +213,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|cx| self.driver.poll_flush(cx)).await
     }
 
+    /// Sends a part of a message, a complete fragment, and returns when it has left. The part that is `last` ends the message;
+    /// until then nothing else can be sent (RFC 6455 5.4). All parts are text, each UTF-8 by itself, or all are binary.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`Error::Usage`] for a part of the other kind.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send), for the part.
+    pub async fn send_part(&mut self, part: impl Into<Outgoing<'_>>, last: bool) -> Result<(), Error> {
+        if !self.driver.is_queue_short() {
+            poll_fn(|cx| self.driver.poll_room(cx)).await?;
+        }
+        self.driver.queue_part(part.into(), last)?;
+        poll_fn(|cx| self.driver.poll_flush(cx)).await
+    }
+
     /// Sends a ping and returns the time until its pong. Messages that arrive before it are kept for
     /// [`recv`](Self::recv), up to [`Config::max_backlog`] bytes.
     ///
@@ -187,10 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// The reason in the peer's Close frame.
     pub fn close_reason(&self) -> Option<String> {
-        match self.driver.machine.outcome()? {
-            crate::protocol::Ending::Closed(frame) => Some(frame.reason),
-            _ => None,
-        }
+        self.driver.close_reason()
     }
 
     /// The subprotocol that the server chose, if any.
@@ -206,6 +285,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Which end of the connection this is.
     pub fn role(&self) -> Role {
         self.driver.machine.role()
+    }
+
+    /// Two halves, for two tasks or more: a [`Sender`] that can be cloned, and a [`Receiver`]. Whichever is polled drives the
+    /// whole connection. Messages are owned there.
+    pub fn split(self) -> (Sender<S>, Receiver<S>) {
+        split::split(self.driver)
+    }
+
+    /// The same two halves, and a task that drives the connection while neither is polled: it writes what was fed, answers
+    /// pings, keeps alive and closes. When both halves are gone it closes with 1001 and ends.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn background(self) -> (Sender<S>, Receiver<S>)
+    where
+        S: Send + 'static,
+    {
+        split::background(self.driver)
+    }
+
+    /// Takes the connection apart: the stream, and the bytes that were read from it and not received as messages. What was
+    /// queued and not written is lost; [`flush`](Self::flush) first.
+    pub fn into_inner(self) -> (S, Vec<u8>) {
+        let leftover = self.driver.machine.unread().to_vec();
+        (self.driver.stream, leftover)
     }
 
     /// The stream below, for its addresses and options. Reading or writing it breaks the protocol.

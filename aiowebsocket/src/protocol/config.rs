@@ -1,5 +1,6 @@
 //! What a connection allows and how long it waits: every limit in one place, each with its reason.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// The limits and times of one connection. [`Config::default`] is meant for the internet: nothing is unbounded.
@@ -21,6 +22,12 @@ pub struct Config {
     /// Bytes of messages that are received while the caller waits for something else (a pong, room to write), and
     /// kept until they are asked for. Then reading pauses. Default 1 MiB, as for the queue on the way out.
     pub max_backlog: usize,
+    /// The most payload bytes of one frame that is sent; longer messages leave in fragments of this size, and a pong waits for
+    /// no more than one of them. Default `None`: one frame a message, which is what most receivers handle best. A message
+    /// that is cut is copied once more.
+    pub fragment_size: Option<NonZeroUsize>,
+    /// Whether pings and pongs are told to whoever asks for events. They are answered either way. Default off.
+    pub control_events: bool,
     /// How long the closing handshake may take, from our Close frame to the end of TCP. Default 10 s, as
     /// long as the opening may take.
     pub close_timeout: Duration,
@@ -46,6 +53,8 @@ impl Default for Config {
             max_fragments: 1 << 17,
             max_queue: 1 << 20,
             max_backlog: 1 << 20,
+            fragment_size: None,
+            control_events: false,
             close_timeout: Duration::from_secs(10),
             keepalive: Some(KeepAlive::default()),
         }

@@ -35,6 +35,22 @@ pub enum Step {
         /// Its length in bytes; within the limits, but not yet memory.
         len: usize,
     },
+    /// Some bytes of a message that is taken in parts, see [`Connection::step_part`].
+    Part {
+        /// Its kind. The bytes of a part of a text may begin and end inside a character.
+        kind: Kind,
+        /// Where the bytes are.
+        place: Place,
+        /// Whether the message ends with them.
+        last: bool,
+    },
+    /// A ping or a pong arrived, where [`Config::control_events`] asks to be told. It is answered already.
+    Control {
+        /// Ping or pong.
+        opcode: OpCode,
+        /// Where its payload is.
+        place: Place,
+    },
     /// The connection is over; [`Connection::ending`] tells how.
     End,
 }
@@ -52,13 +68,20 @@ impl Incoming {
     /// A message in the read buffer.
     #[inline]
     pub(super) fn in_input(kind: Kind, start: usize, end: usize) -> Self {
+        Self { kind, place: Place::in_input(start, end) }
+    }
+}
+
+impl Place {
+    /// In the read buffer.
+    #[inline]
+    pub(super) fn in_input(start: usize, end: usize) -> Self {
         debug_assert!(end <= u32::MAX as usize, "a read buffer is small");
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a read buffer is at most 128 KiB, or a handshake's leftover"
         )]
-        let place = Place::Input { start: start as u32, end: end as u32 };
-        Self { kind, place }
+        return Self::Input { start: start as u32, end: end as u32 };
     }
 }
 
@@ -82,6 +105,17 @@ pub enum Place {
 /// Nothing can be sent any more: a Close frame went out or came in, or the connection failed or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotOpen;
+
+/// Why a message or a part of one was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CannotSend {
+    /// Nothing can be sent any more.
+    NotOpen,
+    /// A message that is sent in parts has not got its last one.
+    MessageUnfinished,
+    /// A part of the other kind than those before it.
+    OtherKind,
+}
 
 /// The machine: RFC 6455 from the first frame to the end of TCP, without a socket, a clock or randomness.
 ///
@@ -117,8 +151,14 @@ pub struct Connection {
     /// of pings keeps no more than this.
     pub(super) pong: Option<Box<Control>>,
     /// Bytes of the output up to the end of the last pong in it. The next pong waits until this one has left, so
-    /// that a peer that pings and never reads cannot fill the output either.
+    /// that a peer which pings and never reads cannot grow the queue.
     pong_ahead: usize,
+    /// The kind of the message that is being sent in parts.
+    pub(super) sending: Option<Kind>,
+    /// Whether the message that is arriving is taken in parts.
+    pub(super) in_parts: bool,
+    /// Whether the next message may be taken in parts.
+    pub(super) wants_parts: bool,
     /// A Close frame to be written. Boxed, as the pong is: an idle connection has neither.
     pub(super) close: Option<Box<Control>>,
     pub(super) state: State,
@@ -168,6 +208,9 @@ impl Connection {
             output: Output::default(),
             pong: None,
             pong_ahead: 0,
+            sending: None,
+            in_parts: false,
+            wants_parts: false,
             close: None,
             state: State::new(role),
             deadlines: Deadlines::new(config.keepalive, now),
@@ -238,21 +281,60 @@ impl Connection {
 
     // ---- in, from the application
 
-    /// Queues one message. Text must be UTF-8; the faces take it as `str`.
+    /// Queues one message, in fragments of [`Config::fragment_size`] where that is set. Text must be UTF-8; the faces take it
+    /// as `str`.
     ///
     /// # Errors
-    /// [`NotOpen`]: nothing was queued.
+    /// [`CannotSend`]: nothing was queued.
     #[inline]
     pub fn send(
         &mut self,
         kind: Kind,
         payload: Payload<'_>,
         keys: &mut impl MaskKeys,
-    ) -> Result<(), NotOpen> {
+    ) -> Result<(), CannotSend> {
         if !self.state.is_open() {
-            return Err(NotOpen);
+            return Err(CannotSend::NotOpen);
         }
-        self.push(kind.opcode(), payload, keys);
+        if self.sending.is_some() {
+            return Err(CannotSend::MessageUnfinished);
+        }
+        if self.config.fragment_size.is_some() {
+            return self.send_part(kind, payload, true, keys);
+        }
+        self.push(kind.opcode(), true, payload, keys);
+        Ok(())
+    }
+
+    /// Queues a part of a message as a fragment of its own, or as several of [`Config::fragment_size`]. The first part
+    /// begins a message, the one that is `last` ends it, and until then nothing else but pings, pongs and the Close frame can be
+    /// sent (RFC 6455 5.4). A part of a text is UTF-8 by itself.
+    ///
+    /// # Errors
+    /// [`CannotSend`]: nothing was queued.
+    #[cold]
+    pub fn send_part(
+        &mut self,
+        kind: Kind,
+        payload: Payload<'_>,
+        last: bool,
+        keys: &mut impl MaskKeys,
+    ) -> Result<(), CannotSend> {
+        if !self.state.is_open() {
+            return Err(CannotSend::NotOpen);
+        }
+        let opcode = match self.sending {
+            None => kind.opcode(),
+            Some(begun) if begun == kind => OpCode::Continuation,
+            Some(_) => return Err(CannotSend::OtherKind),
+        };
+        self.sending = if last { None } else { Some(kind) };
+        match self.config.fragment_size {
+            Some(size) if self.output.has_uncut() || payload.bytes().len() > size.get() => {
+                self.output.push_uncut(opcode, last, payload);
+            }
+            _ => self.push(opcode, last, payload, keys),
+        }
         Ok(())
     }
 
@@ -264,8 +346,8 @@ impl Connection {
         if !self.state.is_open() {
             return Err(NotOpen);
         }
-        let id = self.deadlines.ping(now, self.output.len());
-        self.push(OpCode::Ping, Payload::Borrowed(&id.to_be_bytes()), keys);
+        let id = self.deadlines.ping(now);
+        self.push(OpCode::Ping, true, Payload::Borrowed(&id.to_be_bytes()), keys);
         Ok(id)
     }
 
@@ -294,6 +376,22 @@ impl Connection {
             Some(incoming) => Step::Message(incoming),
             None => self.step_judging(),
         }
+    }
+
+    /// Goes on as [`step`](Self::step) does, but a message that is not whole yet is handed out in the parts that are there
+    /// ([`Step::Part`]), of single frames too, and takes no memory: neither [`Config::max_frame`] nor
+    /// [`Config::max_message`] bounds it. A message that is whole in the read buffer, or was begun by `step`, comes as
+    /// [`Step::Message`]. Once a message was begun here, only this goes on with it, see [`is_in_parts`](Self::is_in_parts).
+    pub fn step_part(&mut self) -> Step {
+        self.wants_parts = true;
+        let step = self.step();
+        self.wants_parts = false;
+        step
+    }
+
+    /// Whether a message was handed out in parts without its last one.
+    pub fn is_in_parts(&self) -> bool {
+        self.in_parts
     }
 
     /// A client's common case, recognised by its bytes: a whole message in one unmasked frame of up to 64 KiB with the shortest
@@ -341,8 +439,8 @@ impl Connection {
     /// What waits to be written, pongs and Close included. `keys` mask those, if any.
     #[inline]
     pub fn output(&mut self, keys: &mut impl MaskKeys) -> &Output {
-        if self.pong.is_some() || self.close.is_some() {
-            self.queue_controls(keys);
+        if self.pong.is_some() || self.close.is_some() || self.output.has_uncut() {
+            self.queue_late(keys);
         }
         &self.output
     }
@@ -364,6 +462,11 @@ impl Connection {
         if self.state.ending().is_some() { None } else { self.deadlines.next() }
     }
 
+    /// The bytes that were read and not stepped through.
+    pub fn unread(&self) -> &[u8] {
+        self.input.bytes()
+    }
+
     // ---- memory
 
     /// Gives the read buffer back where nothing waits in it: after a message was copied out of it.
@@ -375,6 +478,12 @@ impl Connection {
     /// The face is going to wait for the peer: gives back all memory that is not needed for that.
     pub fn park(&mut self) {
         self.input.park();
+    }
+
+    /// The face reads no more for a while because the application does not keep up, or reads again. While reading is
+    /// paused a silent peer is not judged, since it may have spoken; our pings go on.
+    pub fn pause_reading(&mut self, paused: bool) {
+        self.deadlines.pause(paused);
     }
 
     // ---- getters
@@ -430,28 +539,39 @@ impl Connection {
 
     // ---- on the way out
 
-    /// Encodes the pong and the Close frame that wait, in that order: after a Close frame only pongs may follow, and only
-    /// until the peer's own.
+    /// Encodes what is encoded only when it is about to be written: the pong, a fragment, the Close frame. After a Close frame
+    /// only pongs may follow, and only until the peer's own.
     #[cold]
-    fn queue_controls(&mut self, keys: &mut impl MaskKeys) {
+    fn queue_late(&mut self, keys: &mut impl MaskKeys) {
         if (self.pong_ahead == 0 || self.close.is_some())
             && let Some(pong) = self.pong.take()
         {
-            self.push(OpCode::Pong, Payload::Borrowed(pong.bytes()), keys);
-            self.pong_ahead = self.output.len();
+            self.push(OpCode::Pong, true, Payload::Borrowed(pong.bytes()), keys);
+            self.pong_ahead = self.output.encoded();
         }
-        if let Some(close) = self.close.take() {
-            self.push(OpCode::Close, Payload::Borrowed(close.bytes()), keys);
+        if let Some(size) = self.config.fragment_size {
+            let role = self.role;
+            self.output.cut(size.get(), || key(role, keys));
+        }
+        if !self.output.has_uncut()
+            && let Some(close) = self.close.take()
+        {
+            self.push(OpCode::Close, true, Payload::Borrowed(close.bytes()), keys);
         }
     }
 
     #[inline]
-    fn push(&mut self, opcode: OpCode, payload: Payload<'_>, keys: &mut impl MaskKeys) {
-        let mask = match self.role {
-            Role::Client => Some(keys.next_key()),
-            Role::Server => None,
-        };
-        self.output.push(opcode, mask, payload);
+    fn push(&mut self, opcode: OpCode, fin: bool, payload: Payload<'_>, keys: &mut impl MaskKeys) {
+        self.output.push(opcode, fin, key(self.role, keys), payload);
+    }
+}
+
+/// The key of the next frame: a client masks (RFC 6455 5.3), a server must not (5.1).
+#[inline]
+fn key(role: Role, keys: &mut impl MaskKeys) -> Option<[u8; 4]> {
+    match role {
+        Role::Client => Some(keys.next_key()),
+        Role::Server => None,
     }
 }
 
@@ -472,6 +592,6 @@ mod tests {
     /// What an idle connection costs beside its face: asserted, so that a new field is a decision.
     #[test]
     fn the_machine_is_small() {
-        assert!(size_of::<Connection>() <= 640, "{}", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 656, "{}", size_of::<Connection>());
     }
 }

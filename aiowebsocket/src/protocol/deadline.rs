@@ -44,11 +44,8 @@ pub(super) struct Deadlines {
     /// The oldest ping after which no byte has arrived: the silence is counted from it, not from later pings. Told by the
     /// order of the calls, not by comparing times: a clock may stand still between a ping and its pong.
     unanswered: Option<Instant>,
-    /// Bytes that wait to be written before that ping. While the peer takes these it lives, although it cannot have
-    /// answered: a large message may take minutes to leave.
-    ahead: usize,
-    /// Some of them have left since the deadline was last judged.
-    moved: bool,
+    /// Reading is paused: silence means nothing.
+    paused: bool,
     /// When the closing handshake must be over.
     close_by: Option<Instant>,
     in_flight: [Option<Ping>; IN_FLIGHT],
@@ -72,8 +69,7 @@ impl Deadlines {
             now,
             pinged: now,
             unanswered: None,
-            ahead: 0,
-            moved: false,
+            paused: false,
             close_by: None,
             in_flight: [None; IN_FLIGHT],
             next_ping: 0,
@@ -120,6 +116,11 @@ impl Deadlines {
         for slot in &mut self.in_flight {
             *slot = slot.filter(|ping| ping.id > id);
         }
+    }
+
+    /// Reading is paused, or goes on.
+    pub(super) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
     }
 
     /// The newest ping that was answered, and how long that took.

@@ -136,6 +136,14 @@ pub enum UsageError {
     CloseReasonTooLong(usize),
     /// A message or ping after a Close frame went out.
     NotOpen,
+    /// A message while another one that is sent in parts has not got its last.
+    MessageUnfinished,
+    /// A part of a message of the other kind than those before it.
+    PartOfOtherKind,
+    /// A whole message was asked for in the middle of one that is received in parts.
+    MessageInParts,
+    /// A message that would have to wait for room, where the call never waits.
+    QueueFull,
     /// Waiting for a pong while [`Config::max_backlog`](super::Config::max_backlog) bytes of messages wait to be received.
     BacklogFull,
 }
@@ -152,6 +160,14 @@ impl fmt::Display for UsageError {
                 write!(f, "a close reason of {length} bytes; 123 bytes of UTF-8 are the most")
             }
             Self::NotOpen => write!(f, "nothing can be sent after close() was called"),
+            Self::MessageUnfinished => {
+                write!(f, "a message that is sent in parts is unfinished; send its last part first")
+            }
+            Self::PartOfOtherKind => write!(f, "the parts of a message are all text or all binary"),
+            Self::MessageInParts => {
+                write!(f, "a message is being received in parts; receive its last part first")
+            }
+            Self::QueueFull => write!(f, "the send queue is full"),
             Self::BacklogFull => {
                 write!(f, "too many messages wait to be received before the pong; receive them first")
             }

@@ -36,17 +36,22 @@ pub(super) struct Assembler {
 }
 
 impl Assembler {
-    /// Judges the header of a data frame before any of its payload: order of opcodes, sizes, count. Returns the
-    /// kind of the message that the frame belongs to.
+    /// Judges the opcode of a data frame by the message in progress (RFC 6455 5.4) and returns the kind of the message that the
+    /// frame belongs to.
     #[inline]
-    pub(super) fn admit(&self, header: &Header, limits: &Config) -> Result<Kind, PeerError> {
-        let kind = match (header.opcode, self.kind) {
-            (OpCode::Text, None) => Kind::Text,
-            (OpCode::Binary, None) => Kind::Binary,
-            (OpCode::Continuation, Some(kind)) => kind,
-            (OpCode::Continuation, None) => return Err(PeerError::UnexpectedContinuation),
-            _ => return Err(PeerError::ExpectedContinuation),
-        };
+    pub(super) fn order(&self, header: &Header) -> Result<Kind, PeerError> {
+        match (header.opcode, self.kind) {
+            (OpCode::Text, None) => Ok(Kind::Text),
+            (OpCode::Binary, None) => Ok(Kind::Binary),
+            (OpCode::Continuation, Some(kind)) => Ok(kind),
+            (OpCode::Continuation, None) => Err(PeerError::UnexpectedContinuation),
+            _ => Err(PeerError::ExpectedContinuation),
+        }
+    }
+
+    /// Judges sizes and count by the header of a data frame, before any of its payload.
+    #[inline]
+    pub(super) fn admit(&self, header: &Header, limits: &Config) -> Result<(), PeerError> {
         if header.length > limits.max_frame {
             return Err(PeerError::FrameTooBig { length: header.length, limit: limits.max_frame });
         }
@@ -57,7 +62,7 @@ impl Assembler {
         if self.fragments >= limits.max_fragments {
             return Err(PeerError::TooManyFragments { limit: limits.max_fragments });
         }
-        Ok(kind)
+        Ok(())
     }
 
     /// Whether fragments of a message are expected.
@@ -71,6 +76,11 @@ impl Assembler {
         self.kind = Some(kind);
         self.announced += header.length;
         self.fragments += 1;
+    }
+
+    /// A frame of a message that is taken in parts begins: nothing of it is kept here but that it goes on.
+    pub(super) fn begin_part(&mut self, kind: Kind) {
+        self.kind = Some(kind);
     }
 
     /// The next bytes of the message, unmasked and checked. Memory grows with what arrived, not with what was announced.

@@ -25,7 +25,7 @@ pub(crate) mod utf8;
 
 pub use close::{CloseCode, CloseFrame, MAX_REASON};
 pub use config::{Config, KeepAlive};
-pub use connection::{Connection, DESTINATION_ABOVE, Incoming, NotOpen, Place, Step};
+pub use connection::{CannotSend, Connection, DESTINATION_ABOVE, Incoming, NotOpen, Place, Step};
 pub use deadline::Timeout;
 pub use error::{Ending, PeerError, UsageError};
 pub use frame::{Header, MAX_CONTROL, MAX_HEADER, OpCode};

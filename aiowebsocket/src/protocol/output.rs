@@ -29,6 +29,15 @@ pub enum Payload<'a> {
 }
 
 impl Payload<'_> {
+    /// The payload, owned; borrowed bytes are copied.
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            Self::Shared(bytes) => bytes,
+            Self::Owned(bytes) => bytes.into(),
+        }
+    }
+
     /// Its bytes.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
@@ -46,8 +55,22 @@ pub struct Output {
     /// Before `tail`, in order. Empty but for large payloads.
     segments: VecDeque<Segment>,
     tail: Buffer,
-    /// Bytes in `segments` that wait.
+    /// After `tail`: messages that leave in fragments, cut and masked one fragment at a time, so that a pong or a ping waits
+    /// for no more than one. Boxed: few connections ever have one.
+    #[expect(clippy::box_collection, reason = "an idle connection is counted in bytes")]
+    uncut: Option<Box<VecDeque<Uncut>>>,
+    /// Bytes in `segments` and `uncut` that wait.
     queued: usize,
+}
+
+/// What is left of a message, or of a part of one, that leaves in fragments.
+#[derive(Debug)]
+struct Uncut {
+    /// Of the next fragment; those after it continue.
+    opcode: OpCode,
+    /// Whether the last fragment ends the message.
+    fin: bool,
+    payload: Bytes,
 }
 
 #[derive(Debug)]
@@ -75,22 +98,65 @@ impl Output {
     /// Whether nothing waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && self.uncut.is_none()
     }
 
-    /// Queues one whole frame, masked with `mask` if there is one.
+    /// Queues one frame, masked with `mask` if there is one.
     #[inline]
-    pub(super) fn push(&mut self, opcode: OpCode, mask: Option<[u8; 4]>, payload: Payload<'_>) {
+    pub(super) fn push(&mut self, opcode: OpCode, fin: bool, mask: Option<[u8; 4]>, payload: Payload<'_>) {
         let bytes = payload.bytes();
+        let header = Header { fin, rsv: 0, opcode, mask, length: bytes.len() as u64 };
         if bytes.len() > OWN_MEMORY {
-            return self.push_large(opcode, mask, payload);
+            return self.push_large(header, payload);
         }
-        self.push_small(opcode, mask, bytes);
+        self.push_small(header, bytes);
+    }
+
+    /// Queues a message, or a part of one, to be cut later; see [`cut`](Self::cut).
+    pub(super) fn push_uncut(&mut self, opcode: OpCode, fin: bool, payload: Payload<'_>) {
+        let payload = payload.into_bytes();
+        self.queued += payload.len();
+        self.uncut.get_or_insert_default().push_back(Uncut { opcode, fin, payload });
+    }
+
+    /// Bytes that wait as frames: all but those of messages that wait to be cut.
+    pub(super) fn encoded(&self) -> usize {
+        self.len()
+            - self.uncut.iter().flat_map(|uncut| uncut.iter()).map(|uncut| uncut.payload.len()).sum::<usize>()
+    }
+
+    /// Whether messages wait to be cut.
+    #[inline]
+    pub(super) fn has_uncut(&self) -> bool {
+        self.uncut.is_some()
+    }
+
+    /// Where nothing else waits: makes a frame of the next `size` bytes, at most, of what waits to be cut. Its key is
+    /// drawn here, when its bytes are final.
+    #[cold]
+    pub(super) fn cut(&mut self, size: usize, key: impl FnOnce() -> Option<[u8; 4]>) {
+        if !self.segments.is_empty() || !self.tail.is_empty() {
+            return;
+        }
+        let Some(uncut) = &mut self.uncut else { return };
+        let Some(next) = uncut.front_mut() else { return };
+        let fragment = next.payload.split_to(size.min(next.payload.len()));
+        let is_last = next.payload.is_empty();
+        let (opcode, fin) = (next.opcode, next.fin && is_last);
+        next.opcode = OpCode::Continuation;
+        self.queued -= fragment.len();
+        if is_last {
+            uncut.pop_front();
+            if uncut.is_empty() {
+                self.uncut = None;
+            }
+        }
+        // Copied while it is masked: other fragments share its memory.
+        self.push(opcode, fin, key(), Payload::Borrowed(&fragment));
     }
 
     #[inline]
-    fn push_small(&mut self, opcode: OpCode, mask: Option<[u8; 4]>, payload: &[u8]) {
-        let header = Header { fin: true, rsv: 0, opcode, mask, length: payload.len() as u64 };
+    fn push_small(&mut self, header: Header, payload: &[u8]) {
         let most = MAX_HEADER + payload.len();
         if !self.tail.has_room(most) && self.tail.len() + most > LARGEST {
             self.seal();
@@ -99,7 +165,7 @@ impl Output {
         let (head, _) = room.split_first_chunk_mut().expect("room for the longest header");
         let size = header.encode(head);
         let body = &mut room[size..size + payload.len()];
-        match mask {
+        match header.mask {
             Some(key) => mask::copy_masked(body, payload, key),
             None => body.copy_from_slice(payload),
         }
@@ -107,11 +173,10 @@ impl Output {
     }
 
     #[cold]
-    fn push_large(&mut self, opcode: OpCode, mask: Option<[u8; 4]>, payload: Payload<'_>) {
-        let header = Header { fin: true, rsv: 0, opcode, mask, length: payload.bytes().len() as u64 };
+    fn push_large(&mut self, header: Header, payload: Payload<'_>) {
         let mut head = [0; MAX_HEADER];
         let size = header.encode(&mut head);
-        let memory = match (mask, payload) {
+        let memory = match (header.mask, payload) {
             (None, Payload::Shared(bytes)) => bytes,
             (None, Payload::Owned(bytes)) => bytes.into(),
             (None, Payload::Borrowed(bytes)) => Bytes::copy_from_slice(bytes),

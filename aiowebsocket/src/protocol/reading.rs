@@ -26,6 +26,8 @@ pub(super) enum Reading {
     /// Payload of an unfragmented message that goes to a destination of the face. `filled` bytes are there; `ready`
     /// more wait in the read buffer, unmasked and checked, to be poured.
     Outside { kind: Kind, mask: Option<[u8; 4]>, length: usize, filled: usize, ready: usize },
+    /// Payload of a message that is taken in parts, handed out as it arrives.
+    Part { kind: Kind, mask: Option<[u8; 4]>, fin: bool, length: u64, left: u64 },
     /// Nothing any more: after the peer's Close frame, a failure or the end.
     Nothing,
 }
@@ -43,6 +45,9 @@ impl Connection {
                 }
                 Reading::Outside { kind, mask, length, filled, ready } => {
                     self.read_outside(kind, mask, length, filled, ready)
+                }
+                Reading::Part { kind, mask, fin, length, left } => {
+                    self.read_part(kind, mask, fin, length, left)
                 }
                 Reading::Nothing => return self.discard(),
             };
@@ -74,7 +79,11 @@ impl Connection {
         if header.opcode.is_control() {
             return self.read_control(&header, size);
         }
-        let kind = self.assembler.admit(&header, &self.config)?;
+        let kind = self.assembler.order(&header)?;
+        if self.in_parts || (self.wants_parts && !self.assembler.in_progress()) {
+            return Ok(self.begin_part(kind, &header, size));
+        }
+        self.assembler.admit(&header, &self.config)?;
         let Ok(length) = usize::try_from(header.length) else {
             return Err(PeerError::FrameTooBig { length: header.length, limit: usize::MAX as u64 });
         };
@@ -187,6 +196,54 @@ impl Connection {
         Ok(Break(Step::Into { kind, len: length }))
     }
 
+    /// A frame of a message that is taken in parts.
+    #[cold]
+    fn begin_part(&mut self, kind: Kind, header: &Header, size: usize) -> ControlFlow<Step> {
+        let &Header { mask, fin, length, .. } = header;
+        self.input.consume(size);
+        self.in_parts = true;
+        self.assembler.begin_part(kind);
+        self.reading = Reading::Part { kind, mask, fin, length, left: length };
+        Continue(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_part(
+        &mut self,
+        kind: Kind,
+        mask: Option<[u8; 4]>,
+        fin: bool,
+        length: u64,
+        left: u64,
+    ) -> Result<ControlFlow<Step>, PeerError> {
+        let n = usize::try_from(left).map_or(self.input.len(), |left| left.min(self.input.len()));
+        if n == 0 && left > 0 {
+            self.want = 1;
+            return Ok(Break(Step::Read));
+        }
+        // Only the place within the key matters.
+        let offset = usize::try_from((length - left) % 4).expect("less than four");
+        self.arrived(kind, mask, offset, 0..n)?;
+        let Range { start, end } = self.input.consume(n);
+        let left = left - n as u64;
+        if left > 0 {
+            self.reading = Reading::Part { kind, mask, fin, length, left };
+        } else {
+            self.reading = Reading::Header;
+        }
+        let last = fin && left == 0;
+        if last {
+            self.text.finish().map_err(|_| PeerError::NotUtf8)?;
+            self.assembler.finish();
+            self.in_parts = false;
+        } else if n == 0 {
+            // An empty fragment says nothing that is worth a step.
+            return Ok(Continue(()));
+        }
+        Ok(Break(Step::Part { kind, place: Place::in_input(start, end), last }))
+    }
+
     /// The waiting bytes of `range` are the next ones of a payload, `offset` bytes into it: unmasks them and checks
     /// text, so that the first wrong byte fails the connection (RFC 6455 8.1), not the last.
     fn arrived(
@@ -219,7 +276,7 @@ impl Connection {
             mask::apply(self.input.bytes_mut(0..length), key);
         }
         let range = self.input.consume(length);
-        let payload = self.input.slice(range);
+        let payload = self.input.slice(range.clone());
         match header.opcode {
             // 5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already
             // received a Close frame." After our own Close frame too: a peer that is slow to read it wants to know that
@@ -240,6 +297,10 @@ impl Connection {
             OpCode::Continuation | OpCode::Text | OpCode::Binary => {
                 unreachable!("a data frame is no control frame")
             }
+        }
+        if self.config.control_events && header.opcode != OpCode::Close {
+            let place = Place::in_input(range.start, range.end);
+            return Ok(Break(Step::Control { opcode: header.opcode, place }));
         }
         Ok(Continue(()))
     }
@@ -277,6 +338,7 @@ impl Connection {
     fn discard(&mut self) -> Step {
         // What was collected of a message that will never end is of no use to anybody.
         self.assembler = Assembler::default();
+        self.in_parts = false;
         self.input.consume(self.input.len());
         self.input.settle();
         self.want = 1;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use aiowebsocket::protocol::{
-    CloseCode, Config, Connection, Ending, Kind, NotOpen, Payload, PeerError, Role, Step, Timeout, UsageError,
+    CannotSend, CloseCode, Config, Connection, Ending, Kind, NotOpen, Payload, PeerError, Role, Step,
+    Timeout, UsageError,
 };
 
 use crate::support::face::{Face, Message, Style};
@@ -118,7 +119,7 @@ fn nothing_is_sent_after_our_close() {
     let machine = pair.client.machine();
     machine.close(CloseCode::NORMAL, "", now).unwrap();
     assert!(!machine.is_open());
-    assert_eq!(machine.send(Kind::Text, Payload::Borrowed(b"x"), &mut same_key), Err(NotOpen));
+    assert_eq!(machine.send(Kind::Text, Payload::Borrowed(b"x"), &mut same_key), Err(CannotSend::NotOpen));
     assert_eq!(machine.ping(now, &mut same_key), Err(NotOpen));
     // A second close is no error and no second frame.
     machine.close(CloseCode::GOING_AWAY, "", now).unwrap();
@@ -133,7 +134,7 @@ fn nothing_is_sent_after_their_close() {
     pair.server.machine().close(CloseCode::NORMAL, "", now).unwrap();
     pair.run(DELAY);
     let machine = pair.client.machine();
-    assert_eq!(machine.send(Kind::Text, Payload::Borrowed(b"x"), &mut same_key), Err(NotOpen));
+    assert_eq!(machine.send(Kind::Text, Payload::Borrowed(b"x"), &mut same_key), Err(CannotSend::NotOpen));
     assert_eq!(machine.ping(now, &mut same_key), Err(NotOpen));
     machine.close(CloseCode::GOING_AWAY, "", now).unwrap();
     pair.run_to_the_end();
@@ -146,7 +147,7 @@ fn nothing_is_sent_after_the_end() {
     let now = pair.now();
     let machine = pair.client.machine();
     machine.received_end();
-    assert_eq!(machine.send(Kind::Text, Payload::Borrowed(b"x"), &mut same_key), Err(NotOpen));
+    assert_eq!(machine.send(Kind::Text, Payload::Borrowed(b"x"), &mut same_key), Err(CannotSend::NotOpen));
     assert_eq!(machine.ping(now, &mut same_key), Err(NotOpen));
     machine.close(CloseCode::NORMAL, "", now).unwrap();
     assert!(!machine.wants_write());

@@ -49,6 +49,7 @@ impl Run {
                         return;
                     }
                 }
+                Step::Part { .. } | Step::Control { .. } => unreachable!("neither was asked for"),
                 Step::Read => return,
                 Step::End => {
                     assert!(self.machine.ending().is_some(), "only an end ends the steps");

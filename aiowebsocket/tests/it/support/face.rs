@@ -82,6 +82,7 @@ impl Face {
                         Kind::Binary => Message::Binary(bytes),
                     });
                 }
+                Step::Part { .. } | Step::Control { .. } => unreachable!("neither was asked for"),
                 Step::Into { len, .. } => {
                     self.large.extend_from_slice(self.machine.pour());
                     assert!(self.large.len() <= len, "no more is poured than the message has");

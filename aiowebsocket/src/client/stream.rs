@@ -1,0 +1,84 @@
+//! `Stream` and `Sink`, for code that is written against those.
+//!
+//! A stream ends with `None` where `recv` says `Ok(None)`; an error comes once, and `None` after it. A sink's `poll_close` closes
+//! with 1000.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::error::Error;
+use super::message::Message;
+use super::split::{Receiver, Sender};
+use super::websocket::WebSocket;
+use crate::protocol::CloseCode;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        this.driver.check_whole()?;
+        let received = ready!(this.driver.poll_recv(cx));
+        Poll::Ready(this.driver.once(received))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for Receiver<S> {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_item(cx)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let driver = &mut self.get_mut().driver;
+        if driver.is_queue_short() { Poll::Ready(Ok(())) } else { driver.poll_room(cx) }
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        self.get_mut().driver.queue(message.into())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.get_mut().driver.poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let driver = &mut self.get_mut().driver;
+        driver.begin_close(CloseCode::NORMAL, "")?;
+        driver.poll_close(cx)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for Sender<S> {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_own(cx, |state, cx| state.poll_room(cx))
+    }
+
+    /// A message is queued behind those of other senders that came before, even where they have filled the queue since
+    /// `poll_ready`: it then holds one message a sink more than its limit.
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        self.queue(message.into())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_own(cx, |state, cx| state.poll_flush(cx))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_own(cx, |state, cx| {
+            state.begin_close(CloseCode::NORMAL, "")?;
+            state.poll_close_shared(cx)
+        })
+    }
+}
