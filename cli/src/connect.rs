@@ -1,48 +1,227 @@
-//! `aiows connect`: lines of standard input out as text messages, messages in to standard output.
+//! `aiows connect`: standard input out as messages, messages in to standard output.
 
-use std::io::{Write, stdout};
+use std::io::{IsTerminal, stdin, stdout};
 use std::time::Duration;
 
-use aiowebsocket::{CloseCode, Message};
-use tokio::io::{AsyncBufReadExt, BufReader, stdin};
-use tokio::time::timeout;
+use aiowebsocket::{CloseCode, Error, WebSocket};
+use clap::Args;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 
-use crate::Failure;
+use crate::clock::seconds;
+use crate::exit::{Exit, Failure, Outcome, Place, name};
+use crate::input::{self, Input};
+use crate::output::{Output, Style, standard_output};
+use crate::signal::{Signal, Signals};
+use crate::target::{Target, open_in_steps, tell};
+use crate::terminal::Terminal;
 
-/// After the end of standard input: this long without a message, and there is no answer to wait for any more. A server has
-/// no way to say that it answered everything, and many stop answering when they see a Close frame.
-const QUIET: Duration = Duration::from_secs(1);
+/// Lines that are sent with one write before what arrived meanwhile is looked at.
+const BATCH: usize = 64;
 
-/// Runs until the server closes, or standard input ends and the closing handshake is done.
-pub(crate) async fn run(url: &str) -> Result<(), Failure> {
-    let mut ws = aiowebsocket::connect(url).await?;
-    let mut lines = BufReader::new(stdin()).lines();
-    loop {
-        tokio::select! {
-            message = ws.recv() => match message? {
-                Some(message) => print(&message)?,
-                None => return Ok(()),
-            },
-            line = lines.next_line() => match line? {
-                Some(line) => ws.send(line).await?,
-                None => break,
-            },
-        }
-    }
-    while let Ok(message) = timeout(QUIET, ws.recv()).await {
-        match message? {
-            Some(message) => print(&message)?,
-            None => return Ok(()),
-        }
-    }
-    Ok(ws.close(CloseCode::NORMAL, "").await?)
+/// How long a person who pressed Ctrl-C waits for a server that does not answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+#[derive(Args, Debug)]
+pub(crate) struct ConnectOptions {
+    #[command(flatten)]
+    target: Target,
+
+    /// Sends and writes bytes instead of lines
+    ///
+    /// Standard input is sent as binary messages, each what one read gave, up to 64 KiB; at a terminal, each line. Payloads
+    /// that arrive are written as they are with nothing between; a terminal shows their size and first bytes.
+    #[arg(short, long)]
+    binary: bool,
+
+    /// Lays out messages that are JSON on several lines
+    #[arg(short, long, conflicts_with = "binary")]
+    json: bool,
+
+    /// Time between pings that notice a dead server; 0 for none
+    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    ping: Duration,
+
+    /// When standard input has ended: closes once nothing has arrived for this long; "forever" waits for the server
+    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = linger)]
+    linger: Linger,
 }
 
-fn print(message: &Message) -> Result<(), Failure> {
-    let mut out = stdout().lock();
-    match message {
-        Message::Text(text) => writeln!(out, "{text}")?,
-        Message::Binary(data) => writeln!(out, "(binary message of {} bytes)", data.len())?,
+/// `None` for ever.
+#[derive(Clone, Copy, Debug)]
+struct Linger(Option<Duration>);
+
+fn linger(text: &str) -> Result<Linger, String> {
+    match text {
+        "forever" => Ok(Linger(None)),
+        text => Ok(Linger(Some(seconds(text).map_err(|error| format!("{error}, or \"forever\""))?))),
     }
-    Ok(out.flush()?)
+}
+
+/// Runs until the server closes, the input ends, or somebody wants it to stop.
+pub(crate) async fn run(options: &ConnectOptions) -> Outcome {
+    let place = options.target.place()?;
+    let mut signals = Signals::new()?;
+    let connect = options.target.connect(options.ping);
+    if options.target.verbose && !place.is_secure {
+        let ws = signals.or(open_in_steps(&place, connect)).await?.map_err(|error| place.failure(&error))?;
+        talk(ws, options, &place, &mut signals).await
+    } else {
+        let ws = signals.or(connect.into_future()).await?.map_err(|error| place.failure(&error))?;
+        talk(ws, options, &place, &mut signals).await
+    }
+}
+
+/// Why a conversation is over.
+enum End {
+    /// The input has ended, and nothing has arrived for long enough.
+    Input,
+    /// The server closed cleanly.
+    Server,
+    Signal(Signal),
+}
+
+async fn talk<S>(
+    mut ws: WebSocket<S>,
+    options: &ConnectOptions,
+    place: &Place,
+    signals: &mut Signals,
+) -> Outcome
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Console { terminal, mut input, mut output } = Console::open(options, place);
+    // Whoever presses Ctrl-D has seen what there is.
+    let linger = if terminal.is_some() { Linger(Some(Duration::ZERO)) } else { options.linger };
+    let talking = converse(&mut ws, &mut input, &mut output, linger, place);
+    let end = signals.or(talking).await.unwrap_or_else(|signal| Ok(End::Signal(signal)));
+    // A second signal waits for nobody.
+    let end = signals.or(finish(&mut ws, output, end, place)).await?;
+    let was_interactive = terminal.is_some();
+    drop(terminal);
+    if options.target.verbose || (was_interactive && matches!(end, Ok(End::Server))) {
+        tell(&format!("* closed: {}", name(ws.close_code().unwrap_or(CloseCode::ABNORMAL))));
+    }
+    Ok(match end? {
+        End::Input | End::Server => Exit::Success,
+        End::Signal(signal) => signal.exit(),
+    })
+}
+
+/// Closes the connection, and writes out what arrived.
+async fn finish<S>(
+    ws: &mut WebSocket<S>,
+    output: Output,
+    end: Result<End, Failure>,
+    place: &Place,
+) -> Result<End, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if let Ok(End::Signal(_)) = end {
+        // How it went is not asked: the program was told to end.
+        _ = timeout(PATIENCE, ws.close(CloseCode::GOING_AWAY, "")).await;
+        _ = timeout(PATIENCE, output.finish()).await;
+        return end;
+    }
+    let closed = ws.close(CloseCode::NORMAL, "").await;
+    output.finish().await?;
+    let end = end?;
+    closed.map_err(|error| place.failure(&error))?;
+    match ws.close_code() {
+        // A complaint that crossed our own Close frame.
+        Some(code) if !code.is_clean() => {
+            let reason = ws.close_reason().unwrap_or_default();
+            Err(place.failure(&Error::Closed { code, reason }))
+        }
+        _ => Ok(end),
+    }
+}
+
+async fn converse<S>(
+    ws: &mut WebSocket<S>,
+    input: &mut mpsc::Receiver<Input>,
+    output: &mut Output,
+    linger: Linger,
+    place: &Place,
+) -> Result<End, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut has_input = true;
+    loop {
+        tokio::select! {
+            message = ws.recv() => match message.map_err(|error| place.failure(&error))? {
+                Some(message) => output.print(message).await?,
+                None => return Ok(End::Server),
+            },
+            given = input.recv(), if has_input => match given {
+                None => has_input = false,
+                Some(given) => {
+                    if let Some(end) = send(ws, given, input, place).await? {
+                        return Ok(end);
+                    }
+                }
+            },
+            () = sleep(linger.0.unwrap_or_default()), if !has_input && linger.0.is_some() => return Ok(End::Input),
+        }
+    }
+}
+
+/// Sends what was given, and what waits behind it, with one write. An end where one was given.
+async fn send<S>(
+    ws: &mut WebSocket<S>,
+    first: Input,
+    input: &mut mpsc::Receiver<Input>,
+    place: &Place,
+) -> Result<Option<End>, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let waiting = std::iter::from_fn(|| input.try_recv().ok()).take(BATCH);
+    for given in std::iter::once(first).chain(waiting) {
+        let fed = match given {
+            Input::Text(line) => ws.feed(line).await,
+            Input::Binary(bytes) => ws.feed(bytes).await,
+            Input::Interrupt => return Ok(Some(End::Signal(Signal::Interrupt))),
+            Input::Broken(why) => return Err(Failure::new(Exit::Failed, why)),
+        };
+        fed.map_err(|error| place.failure(&error))?;
+    }
+    ws.flush().await.map_err(|error| place.failure(&error))?;
+    Ok(None)
+}
+
+/// Where input comes from and output goes to.
+struct Console {
+    terminal: Option<Terminal>,
+    input: mpsc::Receiver<Input>,
+    output: Output,
+}
+
+impl Console {
+    /// A line editor where a person sits at both ends, else pipes and files.
+    fn open(options: &ConnectOptions, place: &Place) -> Self {
+        let &ConnectOptions { binary, json, .. } = options;
+        let is_screen = stdout().is_terminal();
+        if is_screen
+            && stdin().is_terminal()
+            && let Some((terminal, input, sink)) = Terminal::open(binary)
+        {
+            tell(&format!("connected to {}; Enter sends a line, Ctrl-D closes", place.url));
+            return Self {
+                terminal: Some(terminal),
+                input,
+                output: Output::new(Style::Conversation, json, sink),
+            };
+        }
+        let style = match (is_screen, binary) {
+            (true, _) => Style::Screen,
+            (false, true) => Style::Raw,
+            (false, false) => Style::Lines,
+        };
+        let output = Output::new(style, json, standard_output());
+        Self { terminal: None, input: input::read(binary), output }
+    }
 }

@@ -1,22 +1,23 @@
 //! The demo: the conversation that this project began with, ten rounds of it.
 
-use std::io::{Write, stdout};
-use std::time::{Duration, Instant};
+use std::io::{self, Write, stdout};
+use std::time::Duration;
 
 use aiowebsocket::{CloseCode, EchoServer};
 
-use crate::Failure;
+use crate::clock::{now, time_of_day};
+use crate::exit::{Exit, Failure, Outcome, Place};
 
 const ROUNDS: usize = 10;
 const MESSAGE: &str = "AioWebSocket - Async WebSocket Client";
 
 /// Talks to the server at `url`, or to an echo server of its own, and prints what was said and how long it took.
-pub(crate) async fn run(url: Option<String>) -> Result<(), Failure> {
+pub(crate) async fn run(url: Option<String>) -> Outcome {
     match url {
         Some(url) => converse(&url).await,
         None => {
-            let server = EchoServer::bind("127.0.0.1:0").await?;
-            let url = format!("ws://{}/", server.local_addr()?);
+            let server = EchoServer::bind("127.0.0.1:0").await.map_err(|error| no_server(&error))?;
+            let url = format!("ws://{}/", server.local_addr().map_err(|error| no_server(&error))?);
             let server = tokio::spawn(server.run());
             let conversation = converse(&url).await;
             server.abort();
@@ -25,48 +26,46 @@ pub(crate) async fn run(url: Option<String>) -> Result<(), Failure> {
     }
 }
 
-async fn converse(url: &str) -> Result<(), Failure> {
-    let mut out = stdout();
-    let mut ws = aiowebsocket::connect(url).await?;
-    writeln!(out, "connected to {url}")?;
+async fn converse(url: &str) -> Outcome {
+    let place = Place::of(url)?;
+    let failed = |error| place.failure(&error);
+    let mut out = stdout().lock();
+    let mut ws = aiowebsocket::connect(url).await.map_err(failed)?;
+    writeln!(out, "connected to {}", place.url)?;
     let mut times = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
         let began = now();
-        ws.send(MESSAGE).await?;
-        writeln!(out, "{} Client send: {MESSAGE}", clock())?;
-        let message =
-            ws.recv().await?.ok_or("the server closed the connection in the middle of the conversation")?;
+        ws.send(MESSAGE).await.map_err(failed)?;
+        writeln!(out, "{} Client send: {MESSAGE}", time_of_day())?;
+        let message = ws.recv().await.map_err(failed)?.ok_or_else(|| {
+            let url = &place.url;
+            Failure::new(
+                Exit::Failed,
+                format!("{url}: the server closed the connection in the middle of the conversation"),
+            )
+        })?;
         times.push(began.elapsed());
         match message.as_text() {
-            Some(text) => writeln!(out, "{} Client receive: {text}", clock())?,
-            None => writeln!(out, "{} Client receive: {} bytes", clock(), message.as_bytes().len())?,
+            Some(text) => writeln!(out, "{} Client receive: {text}", time_of_day())?,
+            None => writeln!(out, "{} Client receive: {} bytes", time_of_day(), message.as_bytes().len())?,
         }
     }
     times.sort_unstable();
-    let ping = ws.ping().await?;
-    ws.close(CloseCode::NORMAL, "").await?;
+    let ping = ws.ping().await.map_err(failed)?;
+    ws.close(CloseCode::NORMAL, "").await.map_err(failed)?;
     let [shortest, median, longest] = [times[0], times[ROUNDS / 2], times[ROUNDS - 1]].map(micros);
     writeln!(
         out,
         "{ROUNDS} round trips: shortest {shortest}, median {median}, longest {longest}; ping {}",
         micros(ping)
     )?;
-    Ok(())
+    Ok(Exit::Success)
+}
+
+fn no_server(error: &io::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("no server of our own: {error}"))
 }
 
 fn micros(time: Duration) -> String {
     format!("{} µs", time.as_micros())
-}
-
-#[expect(clippy::disallowed_methods, reason = "the demo measures and shows time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// The time of day, in UTC, as the log line's beginning.
-#[expect(clippy::disallowed_methods, reason = "the demo measures and shows time")]
-fn clock() -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let seconds = since.as_secs() % 86_400;
-    format!("{:02}:{:02}:{:02}.{:03}", seconds / 3600, seconds / 60 % 60, seconds % 60, since.subsec_millis())
 }

@@ -1,60 +1,65 @@
 //! `aiows`: looks at WebSockets from the command line.
 //!
 //! Without arguments it is the demo: an echo server of its own on a free port, and ten rounds of conversation with it.
-//! `aiows connect URL` talks to any server.
+//! `connect` talks to any server, `serve` is one, `ping` measures round trips.
 
+mod arguments;
+mod broadcast;
+mod clock;
 mod connect;
 mod demo;
+mod escape;
+mod exit;
+mod input;
+mod json;
+mod output;
+mod ping;
+mod serve;
+mod signal;
+mod statistics;
+mod tap;
+mod target;
+mod terminal;
 
+use std::io::{Write, stderr};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
-/// What the command line asks for.
-#[derive(Parser)]
-#[command(version, about, long_about = None)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Option<Command>,
-}
+use crate::arguments::{Arguments, Command};
+use crate::exit::{Exit, Failure, Outcome};
 
-#[derive(Subcommand)]
-enum Command {
-    /// Ten rounds of conversation with an echo server, the program's own where no address is given
-    Demo {
-        /// The server's address, such as ws://127.0.0.1:8765/
-        url: Option<String>,
-    },
-    /// Send each line of standard input as a text message, print each message that arrives
-    ///
-    /// After the end of standard input, answers are awaited until nothing has arrived for a second; then the connection
-    /// is closed properly. Binary messages are printed as their size.
-    Connect {
-        /// The server's address, such as ws://127.0.0.1:8765/feed
-        url: String,
-    },
-}
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        None => demo::run(None).await,
-        Some(Command::Demo { url }) => demo::run(url).await,
-        Some(Command::Connect { url }) => connect::run(&url).await,
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(error.as_ref());
-            ExitCode::FAILURE
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let exit = match run(arguments.command) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if failure.message.is_some() {
+                // Nobody is told where standard error is closed.
+                _ = writeln!(stderr().lock(), "aiows: {failure}");
+            }
+            failure.exit
         }
-    }
+    };
+    ExitCode::from(exit as u8)
 }
 
-/// What can go wrong here: the library's errors, and the terminal's.
-type Failure = Box<dyn std::error::Error>;
-
-#[expect(clippy::print_stderr, reason = "a command-line tool complains on standard error")]
-fn complain(error: &dyn std::error::Error) {
-    eprintln!("aiows: {error}");
+fn run(command: Option<Command>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, format!("the program cannot begin: {error}")))?;
+    let outcome = runtime.block_on(async {
+        match command {
+            None => demo::run(None).await,
+            Some(Command::Demo { url }) => demo::run(url).await,
+            Some(Command::Connect(options)) => connect::run(&options).await,
+            Some(Command::Serve(options)) => serve::run(&options).await,
+            Some(Command::Ping(options)) => ping::run(&options).await,
+            Some(Command::Completions { shell }) => arguments::print_completions(shell),
+        }
+    });
+    // A name that is still being resolved keeps nobody waiting.
+    runtime.shutdown_background();
+    outcome
 }
