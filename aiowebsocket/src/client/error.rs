@@ -64,7 +64,9 @@ impl Error {
     /// Whether the same call may succeed later: the network or the server was at fault for now, not the call.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Dns(_) | Self::Connect(_) | Self::Timeout(_) | Self::Io(_) => true,
+            // What this version cannot do, it cannot do later either.
+            Self::Connect(error) => error.kind() != io::ErrorKind::Unsupported,
+            Self::Dns(_) | Self::Timeout(_) | Self::Io(_) => true,
             Self::Closed { code, .. } => !matches!(
                 *code,
                 CloseCode::PROTOCOL_ERROR

@@ -346,7 +346,7 @@ impl Connection {
         if !self.state.is_open() {
             return Err(NotOpen);
         }
-        let id = self.deadlines.ping(now);
+        let id = self.deadlines.ping(now, self.output.encoded());
         self.push(OpCode::Ping, true, Payload::Borrowed(&id.to_be_bytes()), keys);
         Ok(id)
     }

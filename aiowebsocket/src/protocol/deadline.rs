@@ -44,6 +44,11 @@ pub(super) struct Deadlines {
     /// The oldest ping after which no byte has arrived: the silence is counted from it, not from later pings. Told by the
     /// order of the calls, not by comparing times: a clock may stand still between a ping and its pong.
     unanswered: Option<Instant>,
+    /// Bytes that wait to be written before that ping. While the peer takes these it lives, although it cannot have
+    /// answered: a large message may take minutes to leave.
+    ahead: usize,
+    /// Some of them have left since the deadline was last judged.
+    moved: bool,
     /// Reading is paused: silence means nothing.
     paused: bool,
     /// When the closing handshake must be over.
@@ -69,6 +74,8 @@ impl Deadlines {
             now,
             pinged: now,
             unanswered: None,
+            ahead: 0,
+            moved: false,
             paused: false,
             close_by: None,
             in_flight: [None; IN_FLIGHT],

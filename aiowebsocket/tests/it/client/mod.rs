@@ -3,5 +3,6 @@
 mod cancel;
 mod memory;
 mod stream;
+mod tcp;
 mod time;
 mod wire;
