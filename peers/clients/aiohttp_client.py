@@ -4,7 +4,7 @@ import asyncio
 from urllib.parse import quote
 
 from aiohttp import ClientConnectorError, ClientSession, WSMsgType
-from facts import CLOSINGS, COMMANDS, ECHO, PING, REFUSED, SIZES, binary, echoed, fact, text
+from facts import BINARY, CLOSINGS, COMMANDS, ECHO, PING, REFUSED, SIZES, TEXT, binary, echoed, fact, text
 
 
 async def echo(open_):
@@ -16,6 +16,13 @@ async def echo(open_):
             sent = binary(size)
             await ws.send_bytes(sent)
             echoed("binary", size, sent, await ws.receive_bytes(timeout=30))
+
+
+async def fragments(open_):
+    async with open_(COMMANDS + "/fragments") as ws:
+        echoed("their fragments", "of text", TEXT, await ws.receive_str(timeout=5))
+        await ws.send_str("more")
+        echoed("their fragments", "of binary", BINARY, await ws.receive_bytes(timeout=5))
 
 
 async def pings(open_):
@@ -64,7 +71,7 @@ async def main():
         def open_(url, **options):
             return session.ws_connect(url, max_msg_size=0, **options)
 
-        for conversation in echo, pings, subprotocols, closings, endings:
+        for conversation in echo, fragments, pings, subprotocols, closings, endings:
             await conversation(open_)
 
 

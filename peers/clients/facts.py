@@ -11,9 +11,10 @@ PING = b"are you there?"
 LONG = "é" * 61 + "x"  # 123 bytes, the most that a Close frame holds
 CLOSINGS = [(1000, ""), (1001, "bye"), (3000, "because"), (4999, LONG)]
 
-# Parts of a message that is sent in fragments: a character is cut in two, and one part is empty.
+# Parts of a message that is sent in fragments: a character is cut in two, and one part is empty. Our server sends the same.
 TEXT_PARTS = [b"one, ", b"", b"zw\xc3", b"\xb6lf, ", "\N{CRAB}".encode()[:2], "\N{CRAB}".encode()[2:]]
 BINARY_PARTS = [bytes([n]) * 300 for n in range(5)]
+TEXT, BINARY = b"".join(TEXT_PARTS).decode(), b"".join(BINARY_PARTS)
 
 _, ECHO, COMMANDS, REFUSED = sys.argv
 

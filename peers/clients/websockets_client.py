@@ -4,7 +4,7 @@ import asyncio
 from urllib.parse import quote
 
 from facts import (
-    BINARY_PARTS, CLOSINGS, COMMANDS, ECHO, PING, REFUSED, SIZES, TEXT_PARTS, binary, echoed, fact, text,
+    BINARY, BINARY_PARTS, CLOSINGS, COMMANDS, ECHO, PING, REFUSED, SIZES, TEXT, TEXT_PARTS, binary, echoed, fact, text,
 )
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -25,10 +25,13 @@ async def echo():
 async def fragments():
     async with open_(ECHO) as ws:
         await ws.send(with_pings(ws, TEXT_PARTS), text=True)
-        whole = b"".join(TEXT_PARTS).decode()
-        echoed("fragments", "of text", whole, await ws.recv())
+        echoed("fragments", "of text", TEXT, await ws.recv())
         await ws.send(with_pings(ws, BINARY_PARTS))
-        echoed("fragments", "of binary", b"".join(BINARY_PARTS), await ws.recv())
+        echoed("fragments", "of binary", BINARY, await ws.recv())
+    async with open_(COMMANDS + "/fragments") as ws:
+        echoed("their fragments", "of text", TEXT, await ws.recv())
+        await ws.send("more")
+        echoed("their fragments", "of binary", BINARY, await ws.recv())
 
 
 async def with_pings(ws, parts):

@@ -1,7 +1,7 @@
 // A client of the package `ws` that talks to our server. Arguments and facts are those of facts.py.
 
 import { createRequire } from "node:module";
-import { CLOSINGS, SIZES, binary, close, same, text } from "./messages.mjs";
+import { BINARY, CLOSINGS, SIZES, TEXT, binary, close, same, text } from "./messages.mjs";
 
 const WebSocket = createRequire(new URL("../../.local/peers/", import.meta.url))("ws");
 const [ECHO, COMMANDS, REFUSED] = process.argv.slice(2);
@@ -59,10 +59,15 @@ async function echo() {
 async function fragments() {
   const ws = await open(ECHO);
   send(ws, TEXT_PARTS, false);
-  fact("fragments of text", same(String(Buffer.concat(TEXT_PARTS)), await message(ws)) ? "same" : "not the same");
+  fact("fragments of text", same(TEXT, await message(ws)) ? "same" : "not the same");
   send(ws, BINARY_PARTS, true);
-  fact("fragments of binary", same(Buffer.concat(BINARY_PARTS), await message(ws)) ? "same" : "not the same");
+  fact("fragments of binary", same(BINARY, await message(ws)) ? "same" : "not the same");
   await end(ws, [1000]);
+  const theirs = await open(COMMANDS + "/fragments");
+  fact("their fragments of text", same(TEXT, await message(theirs)) ? "same" : "not the same");
+  theirs.send("more");
+  fact("their fragments of binary", same(BINARY, await message(theirs)) ? "same" : "not the same");
+  await end(theirs, [1000]);
 }
 
 function send(ws, parts, binary) {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use super::process::Process;
-use super::{SIZES, closings, done, is_there, local, scripts, within};
+use super::{SIZES, TEXT_PARTS, closings, done, is_there, local, scripts, within};
 
 /// What a client's API can do.
 struct Client {
@@ -96,7 +96,7 @@ struct Server {
     echo: SocketAddr,
     commands: SocketAddr,
     refused: SocketAddr,
-    closed: UnboundedReceiver<String>,
+    ends: UnboundedReceiver<String>,
     reported: UnboundedReceiver<String>,
     _tasks: [AbortOnDrop<()>; 2],
 }
@@ -106,17 +106,17 @@ impl Server {
         let echo = done("bind", EchoServer::bind(LOOPBACK)).await;
         let (commands, commands_at) = listen().await;
         let (_, refused) = listen().await;
-        let (closed, closings) = unbounded_channel();
+        let (end, ends) = unbounded_channel();
         let (report, reported) = unbounded_channel();
         Self {
             echo: echo.local_addr().expect("it is bound"),
             commands: commands_at,
             refused,
-            closed: closings,
+            ends,
             reported,
             _tasks: [
                 AbortOnDrop(tokio::spawn(async { echo.run().await.expect("it listens") })),
-                AbortOnDrop(tokio::spawn(serve(commands, closed, report))),
+                AbortOnDrop(tokio::spawn(serve(commands, end, report))),
             ],
         }
     }
@@ -127,43 +127,48 @@ impl Server {
 
     /// Waits for the client to finish, and holds what it saw and what we saw against what was to be seen.
     async fn judge(mut self, mut process: Process, facts: Facts, client: &Client) {
-        let mut wanted = wanted(client);
         let mut seen = Vec::new();
-        match facts {
-            Facts::Printed => {
-                while let Some(line) = process.line().await {
-                    seen.push(line);
+        loop {
+            let fact = match facts {
+                Facts::Printed => process.line().await,
+                Facts::Reported => {
+                    let after = format!("the fact after {:?}", seen.last());
+                    within(&after, self.reported.recv()).await.filter(|fact| fact != END)
                 }
-            }
-            Facts::Reported => {
-                while let Some(line) =
-                    within("the report", self.reported.recv()).await.filter(|line| line != END)
-                {
-                    seen.push(line);
-                }
-            }
+            };
+            let Some(fact) = fact else { break };
+            seen.push(fact);
         }
-        let mut closed = wanted_closings(client);
-        for _ in 0..closed.len() {
-            seen.push(within("the end of a connection", self.closed.recv()).await.expect("the server runs"));
+        let (mut ends, wanted_ends) = (Vec::new(), wanted_ends(client));
+        while let Ok(end) = self.ends.try_recv() {
+            ends.push(end);
         }
-        while let Ok(more) = self.closed.try_recv() {
-            seen.push(more);
+        hold(&seen, &wanted(client), &format!("our side: {ends:#?}"));
+        // Our side of the last connections may be a moment behind.
+        while ends.len() < wanted_ends.len() {
+            let after = format!("the end of a connection after {ends:#?}");
+            ends.push(within(&after, self.ends.recv()).await.expect("the server runs"));
         }
-        wanted.append(&mut closed);
-        let missing: Vec<_> = wanted.iter().filter(|fact| !seen.contains(fact)).collect();
-        let others: Vec<_> = seen.iter().filter(|fact| !wanted.contains(fact)).collect();
-        assert!(
-            missing.is_empty() && others.is_empty() && seen.len() == wanted.len(),
-            "missing: {missing:#?}\nseen instead: {others:#?}",
-        );
+        hold(&ends, &wanted_ends, "on our side");
     }
+}
+
+/// The same facts, in any order.
+fn hold(seen: &[String], wanted: &[String], more: &str) {
+    let missing: Vec<_> = wanted.iter().filter(|fact| !seen.contains(fact)).collect();
+    let others: Vec<_> = seen.iter().filter(|fact| !wanted.contains(fact)).collect();
+    assert!(
+        missing.is_empty() && others.is_empty() && seen.len() == wanted.len(),
+        "missing: {missing:#?}\nseen instead: {others:#?}\n{more}",
+    );
 }
 
 /// The facts that a client that can do all this is to see.
 fn wanted(client: &Client) -> Vec<String> {
     let mut facts: Vec<String> =
         SIZES.iter().flat_map(|size| [format!("text {size} same"), format!("binary {size} same")]).collect();
+    facts.push("their fragments of text same".into());
+    facts.push("their fragments of binary same".into());
     facts.push("pinged: pong".into());
     facts.push("subprotocol chat".into());
     facts.push("no subprotocol ".into());
@@ -186,7 +191,7 @@ fn wanted(client: &Client) -> Vec<String> {
 }
 
 /// What our server is to see of the connections whose end says something.
-fn wanted_closings(client: &Client) -> Vec<String> {
+fn wanted_ends(client: &Client) -> Vec<String> {
     closings()
         .into_iter()
         .flat_map(|(code, reason)| {
@@ -201,16 +206,16 @@ fn wanted_closings(client: &Client) -> Vec<String> {
 
 const END: &str = "the end of the report";
 
-async fn serve(listener: TcpListener, closed: UnboundedSender<String>, report: UnboundedSender<String>) {
+async fn serve(listener: TcpListener, ends: UnboundedSender<String>, report: UnboundedSender<String>) {
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.expect("it listens");
-        let (closed, report) = (closed.clone(), report.clone());
+        let (ends, report) = (ends.clone(), report.clone());
         connections.spawn(async move {
-            let done = obey(stream, &closed, &report).await;
+            let done = obey(stream, &ends, &report).await;
             // The client's end of it tells what went wrong.
             if let Err(error) = done {
-                _ = closed.send(format!("we saw an error: {error}"));
+                _ = ends.send(format!("we saw an error: {error}"));
             }
         });
     }
@@ -219,7 +224,7 @@ async fn serve(listener: TcpListener, closed: UnboundedSender<String>, report: U
 /// Serves one connection by what its path says; without a command it echoes.
 async fn obey(
     stream: TcpStream,
-    closed: &UnboundedSender<String>,
+    ends: &UnboundedSender<String>,
     report: &UnboundedSender<String>,
 ) -> Result<(), Error> {
     let (mut ws, request) = accept(stream).subprotocols(["chat"]).with_request().await?;
@@ -235,10 +240,21 @@ async fn obey(
             let code = value("code").parse().map(CloseCode::new).expect("a number");
             ws.close(code, &unpercent(value("reason"))).await?;
             let answer = ws.close_code().expect("it is closed");
-            _ = closed.send(format!("we saw {path} {}", answer.get()));
+            _ = ends.send(format!("we saw {path} {}", answer.get()));
             return Ok(());
         }
         "/abrupt" => return Ok(()),
+        "/fragments" => {
+            for (index, part) in TEXT_PARTS.iter().enumerate() {
+                ws.send_part(*part, index + 1 == TEXT_PARTS.len()).await?;
+                ws.ping().await?;
+            }
+            // The client is ready for the next.
+            assert!(ws.recv().await?.is_some_and(|word| word.as_text() == Some("more")));
+            for n in 0..5 {
+                ws.send_part(&[n; 300], n == 4).await?;
+            }
+        }
         "/ping" => {
             ws.ping().await?;
             ws.send("pong").await?;
@@ -262,7 +278,7 @@ async fn obey(
     if path.starts_with("/closing") {
         let code = ws.close_code().expect("it is closed").get();
         let reason = ws.close_reason().unwrap_or_default();
-        _ = closed.send(format!("we saw {path} {code} {reason}"));
+        _ = ends.send(format!("we saw {path} {code} {reason}"));
     }
     ended?;
     ws.close(CloseCode::NORMAL, "").await

@@ -35,6 +35,9 @@ fn text(size: usize) -> String {
     "aé世🦀".repeat(size / 10) + &"x".repeat(size % 10)
 }
 
+/// Parts of a message that is sent in fragments: each is text by itself, one is empty.
+const TEXT_PARTS: [&str; 4] = ["one, ", "", "zwölf, ", "🦀"];
+
 fn binary(size: usize) -> Vec<u8> {
     let pattern: Vec<u8> = (0..251_u16).map(|n| u8::try_from(n * 7 % 251).expect("below 251")).collect();
     pattern.into_iter().cycle().take(size).collect()
@@ -69,7 +72,7 @@ fn is_there(peer: &str) -> bool {
     }
     let why = std::fs::read_to_string(local().join("skipped").join(peer));
     let why = why.map_or_else(|_| "not installed: run peers/install".into(), |why| why.trim().to_owned());
-    let line = format!("SKIPPED: {peer}: {why}\n");
+    let line = format!("\nSKIPPED: {peer}: {why}\n");
     assert!(std::env::var("AIOWEBSOCKET_PEERS").as_deref() != Ok("require"), "{line}");
     // Written straight: what is printed with a macro is kept back from a test that passes.
     _ = io::stderr().write_all(line.as_bytes());

@@ -21,6 +21,7 @@ pub(super) struct Process {
     name: String,
     child: Child,
     lines: UnboundedReceiver<String>,
+    last: Option<String>,
     complaints: Arc<Mutex<String>>,
 }
 
@@ -56,14 +57,17 @@ impl Process {
                 heap.lock().expect("nobody panics here").push_str(&String::from_utf8_lossy(&chunk[..n]));
             }
         });
-        Self { name: name.trim().to_owned(), child, lines, complaints }
+        Self { name: name.trim().to_owned(), child, lines, last: None, complaints }
     }
 
     /// The next line of its stdout; `None` when there are no more.
     pub(super) async fn line(&mut self) -> Option<String> {
         match timeout(LINE, self.lines.recv()).await {
-            Ok(line) => line,
-            Err(_) => panic!("{}: no line within {LINE:?}", self.name),
+            Ok(line) => {
+                self.last.clone_from(&line);
+                line
+            }
+            Err(_) => panic!("{}: no line within {LINE:?} after {:?}", self.name, self.last),
         }
     }
 

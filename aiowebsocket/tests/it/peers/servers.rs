@@ -1,12 +1,13 @@
 //! Our client against the servers that people run.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use aiowebsocket::{CloseCode, Error, Message, WebSocket, connect};
+use aiowebsocket::{CloseCode, Config, Error, Message, WebSocket, connect};
 use tokio::time::timeout;
 
 use super::process::Process;
-use super::{SIZES, binary, closings, done, is_there, text, within};
+use super::{SIZES, TEXT_PARTS, binary, closings, done, is_there, text, within};
 
 /// A server, and what its API can do.
 struct Server {
@@ -79,8 +80,9 @@ async fn talk(server: Server) {
     let base = format!("ws://127.0.0.1:{}", process.port().await);
     echo(&base).await;
     pings(&base, &server).await;
+    we_fragment(&base).await;
     if server.fragments {
-        fragments(&base).await;
+        it_fragments(&base).await;
     }
     subprotocols(&base).await;
     it_closes(&base).await;
@@ -163,11 +165,34 @@ async fn keepalive(peer: &str, script: &str, args: &[&str]) {
     assert_eq!(received.as_text(), Some("still here"));
 }
 
+/// We send messages in fragments: part by part with pings between, and cut by size, characters too.
+async fn we_fragment(base: &str) {
+    let mut ws = open(base).await;
+    for (index, part) in TEXT_PARTS.iter().enumerate() {
+        done("send a part", ws.send_part(*part, index + 1 == TEXT_PARTS.len())).await;
+        done("ping", ws.ping()).await;
+    }
+    assert_eq!(next(&mut ws).await.as_text(), Some(TEXT_PARTS.concat().as_str()));
+    for n in 0..5 {
+        done("send a part", ws.send_part(&[n; 300], n == 4)).await;
+    }
+    let sent: Vec<u8> = (0..5).flat_map(|n| [n; 300]).collect();
+    let received = next(&mut ws).await;
+    assert!(received.as_text().is_none() && received.as_bytes() == sent, "{received:?}");
+
+    let mut config = Config::default();
+    config.fragment_size = NonZeroUsize::new(1_001);
+    let mut ws = done("open", connect(base).config(config).into_future()).await;
+    let sent = text(100_000);
+    done("send", ws.send(&sent)).await;
+    assert!(next(&mut ws).await.as_text() == Some(sent.as_str()), "text in fragments of 1,001 bytes");
+}
+
 /// The server sends two messages in fragments, pings between them, and echoes on.
-async fn fragments(base: &str) {
+async fn it_fragments(base: &str) {
     let mut ws = open(&format!("{base}/fragments")).await;
     let received = next(&mut ws).await;
-    assert_eq!(received.as_text(), Some("one, zwölf, 🦀"));
+    assert_eq!(received.as_text(), Some(TEXT_PARTS.concat().as_str()));
     let received = next(&mut ws).await;
     let sent: Vec<u8> = (0..5).flat_map(|n| [n; 300]).collect();
     assert!(received.as_text().is_none() && received.as_bytes() == sent, "{received:?}");
