@@ -233,6 +233,19 @@ async fn closing_takes_10_s_at_most() {
     drop(peer);
 }
 
+/// Its deadline comes before the one that the timer was armed for.
+#[tokio::test(start_paused = true)]
+async fn closing_in_the_middle_of_a_quiet_time_takes_no_longer() {
+    let mut config = Config::default();
+    config.close_timeout = secs(3);
+    let (mut ws, _peer) = pair(config, 1 << 16).await;
+    assert!(timeout(secs(1), ws.recv()).await.is_err(), "armed for the ping after 20 s");
+    let start = Instant::now();
+    let closed = ws.close(CloseCode::NORMAL, "").await;
+    assert!(matches!(closed, Err(Error::Timeout(TimeLimit::Close))));
+    assert_eq!(start.elapsed().as_secs(), 3);
+}
+
 /// A stream that answers the handshake and then always has more: never pending, and time goes on while it is read.
 struct Flood {
     request: Vec<u8>,

@@ -99,3 +99,38 @@ async fn a_stream_that_breaks_says_so_again() {
         assert_eq!(error.to_string(), "the connection broke: connection reset");
     }
 }
+
+/// `feed` waits while the queue is over its limit, and a message larger than the limit enters an empty queue.
+#[tokio::test]
+async fn the_queue_holds_its_limit_and_one_message() {
+    let mut config = quiet();
+    config.max_queue = 1000;
+    let (mut ws, wire) = open(config, true).await;
+    wire.writes([Step::Stall]);
+    // 106 bytes a frame: the tenth reaches the limit, the eleventh waits.
+    for _ in 0..10 {
+        assert!(matches!(poll_once(ws.feed(&[1; 100])), Some(Ok(()))));
+    }
+    for _ in 0..3 {
+        assert!(poll_once(ws.feed(&[2; 100])).is_none());
+        assert!(poll_once(ws.send(&[2; 100])).is_none());
+    }
+    // With room for a byte there is room for a message.
+    wire.writes([Step::Move(61), Step::Stall]);
+    assert!(matches!(poll_once(ws.feed(&[3; 5000])), Some(Ok(()))));
+    assert!(poll_once(ws.feed(&[4; 1])).is_none());
+    wire.writes([]);
+    ws.flush().await.expect("open");
+    let mut expected = vec![(0x82, vec![1; 100]); 10];
+    expected.push((0x82, vec![3; 5000]));
+    assert_eq!(frames(&wire.lock().wrote), expected);
+}
+
+/// Whoever is pending here waits for the stream, which wakes nobody.
+fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut cx) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}
