@@ -58,6 +58,8 @@ pub(super) struct Driver<S> {
     broken: Option<io::Error>,
     /// The stream takes no more bytes.
     write_broken: bool,
+    /// Queued bytes from which writing begins without being asked: [`WRITE_AHEAD`], or a smaller limit of the queue.
+    write_ahead: usize,
     /// Nobody receives: messages are dropped.
     unwanted: bool,
     /// The error at the end was told as the item of a stream.
@@ -80,9 +82,11 @@ pub(super) enum Take {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     pub(super) fn new(stream: S, machine: Connection) -> Self {
+        let write_ahead = WRITE_AHEAD.min(machine.config().max_queue);
         Self {
             stream,
             machine,
+            write_ahead,
             large: BytesMut::new(),
             backlog: VecDeque::new(),
             backlog_bytes: 0,
@@ -99,17 +103,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
-    /// The next message that the machine has; `None` once the connection has ended.
-    #[inline]
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
-        match self.machine.plain_message() {
-            Some(incoming) => Poll::Ready(Some(incoming)),
-            None => self.poll_next_slowly(cx),
-        }
+    /// The next message where it is plainly there, in the read buffer and next in order.
+    #[inline(always)]
+    pub(super) fn plain(&mut self) -> Option<Incoming> {
+        if self.backlog.is_empty() { self.machine.plain_message() } else { None }
     }
 
-    #[inline(never)]
-    fn poll_next_slowly(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+    /// The next message that the machine has; `None` once the connection has ended.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         loop {
             match ready!(self.poll_step(cx, Take::Messages)) {
                 Step::Message(incoming) => return Poll::Ready(Some(incoming)),
@@ -189,6 +190,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         received: Result<Option<Message>, Error>,
     ) -> Option<Result<Message, Error>> {
         if received.is_err() && std::mem::replace(&mut self.told, true) { None } else { received.transpose() }
+    }
+
+    /// The same, of a connection that may be in the middle of a message that is taken in parts.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn poll_recv_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+        self.check_whole()?;
+        self.poll_recv(cx)
     }
 
     /// A count that changes whenever something happened that somebody else may wait for.
@@ -280,11 +289,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Whether a message may be queued without a look at the stream.
     #[inline]
     pub(super) fn is_queue_short(&self) -> bool {
-        self.machine.queued() < WRITE_AHEAD.min(self.machine.config().max_queue)
+        self.machine.queued() < self.write_ahead
     }
 
     /// Queues one message.
-    #[inline]
+    #[inline(always)]
     pub(super) fn queue(&mut self, message: Outgoing<'_>) -> Result<(), Error> {
         match self.machine.send(message.kind, message.payload, &mut next_key) {
             Ok(()) => Ok(()),

@@ -8,14 +8,14 @@ use http::StatusCode;
 use crate::opening::{AcceptError, HandshakeError, ReplyError, RequestError, UrlError};
 use crate::protocol::{CloseCode, Ending, PeerError, Timeout, UsageError};
 
-/// What went wrong, by the step that failed.
+/// What went wrong, by the step that failed. Small, because every result carries room for one: what is large is boxed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The address is wrong. Nothing was dialled.
-    Url(UrlError),
+    Url(Box<UrlError>),
     /// A header, subprotocol or other part of the request is wrong. Nothing was dialled.
-    Request(RequestError),
+    Request(Box<RequestError>),
     /// The name could not be resolved, or has no address.
     Dns(io::Error),
     /// No connection to the host could be made.
@@ -26,13 +26,13 @@ pub enum Error {
     /// The client's side of the opening handshake is wrong: said by `accept`.
     Accept(Box<AcceptError>),
     /// The peer broke the protocol; a Close frame with [`PeerError::close_code`] told it so.
-    Protocol(PeerError),
+    Protocol(Box<PeerError>),
     /// The peer sent more than the limits allow; a Close frame with 1009 told it so.
-    TooBig(PeerError),
+    TooBig(Box<PeerError>),
     /// The application refused the client's request with this status: said by `accept`.
     Refused(StatusCode),
     /// The application's answer to the client's request cannot be given: said by `accept`.
-    Reply(ReplyError),
+    Reply(Box<ReplyError>),
     /// A time limit ran out.
     Timeout(TimeLimit),
     /// The connection is closed: the peer's code and reason, or 1006 where it ended without a Close frame.
@@ -40,7 +40,7 @@ pub enum Error {
         /// The close code.
         code: CloseCode,
         /// The peer's reason; often empty.
-        reason: String,
+        reason: Box<str>,
     },
     /// The caller's fault; nothing was sent.
     Usage(UsageError),
@@ -98,13 +98,15 @@ impl Error {
 
     pub(super) fn from_ending(ending: Ending, broken: Option<&io::Error>) -> Self {
         match ending {
-            Ending::Closed(frame) => Self::Closed { code: frame.code, reason: frame.reason },
+            Ending::Closed(frame) => Self::Closed { code: frame.code, reason: frame.reason.into() },
             Ending::Abnormal => match broken {
                 Some(error) => Self::Io(copy(error)),
-                None => Self::Closed { code: CloseCode::ABNORMAL, reason: String::new() },
+                None => Self::Closed { code: CloseCode::ABNORMAL, reason: Box::default() },
             },
-            Ending::Failed(error) if error.close_code() == CloseCode::TOO_BIG => Self::TooBig(error),
-            Ending::Failed(error) => Self::Protocol(error),
+            Ending::Failed(error) if error.close_code() == CloseCode::TOO_BIG => {
+                Self::TooBig(Box::new(error))
+            }
+            Ending::Failed(error) => Self::Protocol(Box::new(error)),
             Ending::Timeout(Timeout::KeepAlive) => Self::Timeout(TimeLimit::KeepAlive),
             Ending::Timeout(Timeout::Close) => Self::Timeout(TimeLimit::Close),
         }
@@ -175,13 +177,13 @@ impl From<UsageError> for Error {
 
 impl From<UrlError> for Error {
     fn from(error: UrlError) -> Self {
-        Self::Url(error)
+        Self::Url(Box::new(error))
     }
 }
 
 impl From<RequestError> for Error {
     fn from(error: RequestError) -> Self {
-        Self::Request(error)
+        Self::Request(Box::new(error))
     }
 }
 
@@ -199,6 +201,8 @@ impl From<AcceptError> for Error {
 
 impl From<ReplyError> for Error {
     fn from(error: ReplyError) -> Self {
-        Self::Reply(error)
+        Self::Reply(Box::new(error))
     }
 }
+
+const _: () = assert!(size_of::<Error>() <= 24, "results are moved often");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -72,15 +73,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A message leaves the connection only inside the poll that returns it: dropping the future loses nothing.
     #[inline]
     pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
-        self.driver.check_whole()?;
         self.end_lend();
-        if let Some(message) = self.driver.next_kept() {
-            return Ok(Some(message));
-        }
-        match poll_fn(|cx| self.driver.poll_next(cx)).await {
-            Some(incoming) => Ok(Some(self.driver.own(incoming))),
-            None => self.driver.finish().map(|()| None),
-        }
+        poll_fn(|cx| match self.driver.plain() {
+            Some(incoming) => Poll::Ready(Ok(Some(self.driver.own(incoming)))),
+            None => self.driver.poll_recv_whole(cx),
+        })
+        .await
     }
 
     /// The next message or, where [`Config::control_events`] is on, the next ping or pong. Both are answered and accounted for
@@ -137,8 +135,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`recv`](Self::recv).
     #[inline]
     pub async fn recv_ref(&mut self) -> Result<Option<MessageRef<'_>>, Error> {
-        self.driver.check_whole()?;
         self.end_lend();
+        match self.driver.plain() {
+            Some(incoming) => Ok(Some(self.driver.lend(incoming))),
+            None => self.recv_ref_slowly().await,
+        }
+    }
+
+    /// Apart, as [`recv_slowly`](Self::recv_slowly) is.
+    async fn recv_ref_slowly(&mut self) -> Result<Option<MessageRef<'_>>, Error> {
+        self.driver.check_whole()?;
         if let Some(message) = self.driver.next_kept() {
             return Ok(Some(self.lent.insert(message).as_ref()));
         }

@@ -155,6 +155,8 @@ pub struct Connection {
     pong_ahead: usize,
     /// The kind of the message that is being sent in parts.
     pub(super) sending: Option<Kind>,
+    /// Whether a message is one frame now: no fragment size is set and no message is unfinished. One look on the hot way.
+    sends_whole: bool,
     /// Whether the message that is arriving is taken in parts.
     pub(super) in_parts: bool,
     /// Whether the next message may be taken in parts.
@@ -209,6 +211,7 @@ impl Connection {
             pong: None,
             pong_ahead: 0,
             sending: None,
+            sends_whole: config.fragment_size.is_none(),
             in_parts: false,
             wants_parts: false,
             close: None,
@@ -296,14 +299,32 @@ impl Connection {
         if !self.state.is_open() {
             return Err(CannotSend::NotOpen);
         }
-        if self.sending.is_some() {
-            return Err(CannotSend::MessageUnfinished);
+        if !self.sends_whole {
+            return self.send_cut(kind, payload, keys);
         }
-        if self.config.fragment_size.is_some() {
-            return self.send_part(kind, payload, true, keys);
-        }
-        self.push(kind.opcode(), true, payload, keys);
+        self.push_message(kind.opcode(), payload, keys);
         Ok(())
+    }
+
+    /// The hot way of a message out, in one function.
+    #[inline(never)]
+    fn push_message(&mut self, opcode: OpCode, payload: Payload<'_>, keys: &mut impl MaskKeys) {
+        self.output.push(opcode, true, key(self.role, keys), payload);
+    }
+
+    /// A message where one frame is not simply one message.
+    #[cold]
+    fn send_cut(
+        &mut self,
+        kind: Kind,
+        payload: Payload<'_>,
+        keys: &mut impl MaskKeys,
+    ) -> Result<(), CannotSend> {
+        if self.sending.is_some() {
+            Err(CannotSend::MessageUnfinished)
+        } else {
+            self.send_part(kind, payload, true, keys)
+        }
     }
 
     /// Queues a part of a message as a fragment of its own, or as several of [`Config::fragment_size`]. The first part
@@ -329,6 +350,7 @@ impl Connection {
             Some(_) => return Err(CannotSend::OtherKind),
         };
         self.sending = if last { None } else { Some(kind) };
+        self.sends_whole = last && self.config.fragment_size.is_none();
         match self.config.fragment_size {
             Some(size) if self.output.has_uncut() || payload.bytes().len() > size.get() => {
                 self.output.push_uncut(opcode, last, payload);
@@ -560,14 +582,16 @@ impl Connection {
         }
     }
 
-    #[inline]
+    /// Any other frame, apart from the hot way so that it stays small.
+    #[cold]
+    #[inline(never)]
     fn push(&mut self, opcode: OpCode, fin: bool, payload: Payload<'_>, keys: &mut impl MaskKeys) {
         self.output.push(opcode, fin, key(self.role, keys), payload);
     }
 }
 
 /// The key of the next frame: a client masks (RFC 6455 5.3), a server must not (5.1).
-#[inline]
+#[inline(always)]
 fn key(role: Role, keys: &mut impl MaskKeys) -> Option<[u8; 4]> {
     match role {
         Role::Client => Some(keys.next_key()),

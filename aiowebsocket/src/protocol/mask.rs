@@ -15,7 +15,7 @@ pub trait MaskKeys {
 }
 
 impl<F: FnMut() -> [u8; 4]> MaskKeys for F {
-    #[inline]
+    #[inline(always)]
     fn next_key(&mut self) -> [u8; 4] {
         self()
     }
@@ -25,16 +25,13 @@ impl<F: FnMut() -> [u8; 4]> MaskKeys for F {
 ///
 /// # Panics
 /// Where the lengths differ: a caller's bug.
-#[inline]
+#[inline(always)]
 pub fn copy_masked(to: &mut [u8], from: &[u8], key: [u8; 4]) {
     assert_eq!(to.len(), from.len(), "a masked copy is as long as its source");
-    let block: [u8; BLOCK] = repeat(key);
-    let (to_blocks, to) = to.as_chunks_mut::<BLOCK>();
-    let (from_blocks, from) = from.as_chunks::<BLOCK>();
-    for (to, from) in to_blocks.iter_mut().zip(from_blocks) {
-        for ((to, from), key) in to.iter_mut().zip(from).zip(block) {
-            *to = from ^ key;
-        }
+    let (to_blocks, to) = to.as_chunks_mut();
+    let (from_blocks, from) = from.as_chunks();
+    if !from_blocks.is_empty() {
+        copy_blocks(to_blocks, from_blocks, key);
     }
     let word = u64::from_ne_bytes(repeat(key));
     let (to_words, to) = to.as_chunks_mut();
@@ -42,8 +39,19 @@ pub fn copy_masked(to: &mut [u8], from: &[u8], key: [u8; 4]) {
     for (to, from) in to_words.iter_mut().zip(from_words) {
         *to = (u64::from_ne_bytes(*from) ^ word).to_ne_bytes();
     }
-    for ((to, from), key) in to.iter_mut().zip(from).zip(block) {
+    for ((to, from), key) in to.iter_mut().zip(from).zip(key.into_iter().cycle()) {
         *to = from ^ key;
+    }
+}
+
+/// A function of its own: as arguments the two are known not to overlap, without which there are no vectors.
+#[inline(never)]
+fn copy_blocks(to: &mut [[u8; BLOCK]], from: &[[u8; BLOCK]], key: [u8; 4]) {
+    let block: [u8; BLOCK] = repeat(key);
+    for (to, from) in to.iter_mut().zip(from) {
+        for ((to, from), key) in to.iter_mut().zip(from).zip(block) {
+            *to = from ^ key;
+        }
     }
 }
 
@@ -74,7 +82,7 @@ pub fn rotate(mut key: [u8; 4], offset: usize) -> [u8; 4] {
     key
 }
 
-#[inline]
+#[inline(always)]
 fn repeat<const N: usize>(key: [u8; 4]) -> [u8; N] {
     let mut block = [0; N];
     for part in block.chunks_exact_mut(4) {

@@ -102,14 +102,13 @@ impl Output {
     }
 
     /// Queues one frame, masked with `mask` if there is one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, opcode: OpCode, fin: bool, mask: Option<[u8; 4]>, payload: Payload<'_>) {
         let bytes = payload.bytes();
-        let header = Header { fin, rsv: 0, opcode, mask, length: bytes.len() as u64 };
         if bytes.len() > OWN_MEMORY {
-            return self.push_large(header, payload);
+            return self.push_large(opcode, fin, mask, payload);
         }
-        self.push_small(header, bytes);
+        self.push_small(opcode, fin, mask, bytes);
     }
 
     /// Queues a message, or a part of one, to be cut later; see [`cut`](Self::cut).
@@ -152,11 +151,12 @@ impl Output {
             }
         }
         // Copied while it is masked: other fragments share its memory.
-        self.push(opcode, fin, key(), Payload::Borrowed(&fragment));
+        self.push_fragment(opcode, fin, key(), &fragment);
     }
 
-    #[inline]
-    fn push_small(&mut self, header: Header, payload: &[u8]) {
+    #[inline(always)]
+    fn push_small(&mut self, opcode: OpCode, fin: bool, mask: Option<[u8; 4]>, payload: &[u8]) {
+        let header = Header { fin, rsv: 0, opcode, mask, length: payload.len() as u64 };
         let most = MAX_HEADER + payload.len();
         if !self.tail.has_room(most) && self.tail.len() + most > LARGEST {
             self.seal();
@@ -173,7 +173,8 @@ impl Output {
     }
 
     #[cold]
-    fn push_large(&mut self, header: Header, payload: Payload<'_>) {
+    fn push_large(&mut self, opcode: OpCode, fin: bool, mask: Option<[u8; 4]>, payload: Payload<'_>) {
+        let header = Header { fin, rsv: 0, opcode, mask, length: payload.bytes().len() as u64 };
         let mut head = [0; MAX_HEADER];
         let size = header.encode(&mut head);
         let memory = match (header.mask, payload) {
@@ -197,6 +198,12 @@ impl Output {
         self.seal();
         self.queued += memory.len();
         self.segments.push_back(Segment::Memory(memory));
+    }
+
+    /// Apart from the hot way of whole messages, so that it stays one small function.
+    #[inline(never)]
+    fn push_fragment(&mut self, opcode: OpCode, fin: bool, mask: Option<[u8; 4]>, fragment: &[u8]) {
+        self.push(opcode, fin, mask, Payload::Borrowed(fragment));
     }
 
     /// Moves the buffered frames into the queue, so that something may follow them.

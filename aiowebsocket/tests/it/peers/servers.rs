@@ -216,7 +216,7 @@ async fn it_closes(base: &str) {
         match ended {
             Ok(None) if code <= 1001 => {}
             Err(Error::Closed { code: seen, reason: why })
-                if code > 1001 && seen.get() == code && why == reason => {}
+                if code > 1001 && seen.get() == code && *why == *reason => {}
             other => panic!("closed with {code}: {other:?}"),
         }
         assert_eq!(ws.close_code().map(CloseCode::get), Some(code));
