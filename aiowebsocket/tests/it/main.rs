@@ -6,3 +6,4 @@ mod peers;
 mod protocol;
 mod rfc;
 mod support;
+mod tidy;

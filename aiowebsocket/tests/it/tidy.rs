@@ -43,7 +43,10 @@ fn the_machines_know_no_socket_clock_task_or_randomness() {
     let forbidden = ["tokio", "std::net", "Instant::now", "SystemTime::now", "getrandom", "rand::", "thread::sleep", "crate::client", "crate::keys"];
     for file in files("aiowebsocket/src/protocol", "rs").into_iter().chain(files("aiowebsocket/src/opening", "rs")) {
         for (number, line) in read(&file).lines().enumerate() {
-            // Prose may name what the code must not.
+            // Prose may name what the code must not; a feature's name is not its library.
+            if line.trim_start().starts_with("#[cfg(feature") {
+                continue;
+            }
             let code = line.split("//").next().unwrap_or_default();
             for word in forbidden {
                 assert!(!code.contains(word), "{file}:{}: {word} has no place in a machine", number + 1);
