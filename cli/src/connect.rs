@@ -121,8 +121,8 @@ where
 {
     if let Ok(End::Signal(_)) = end {
         // How it went is not asked: the program was told to end.
-        _ = timeout(PATIENCE, ws.close(CloseCode::GOING_AWAY, "")).await;
-        _ = timeout(PATIENCE, output.finish()).await;
+        let goodbye = async { tokio::join!(ws.close(CloseCode::GOING_AWAY, ""), output.finish()) };
+        _ = timeout(PATIENCE, goodbye).await;
         return end;
     }
     let closed = ws.close(CloseCode::NORMAL, "").await;
@@ -133,7 +133,7 @@ where
         // A complaint that crossed our own Close frame.
         Some(code) if !code.is_clean() => {
             let reason = ws.close_reason().unwrap_or_default();
-            Err(place.failure(&Error::Closed { code, reason }))
+            Err(place.failure(&Error::Closed { code, reason: reason.into() }))
         }
         _ => Ok(end),
     }
@@ -164,6 +164,8 @@ where
                     }
                 }
             },
+            // Nobody reads any more, and it should not take another message to see that.
+            failure = output.broken() => return Err(failure),
             () = sleep(linger.0.unwrap_or_default()), if !has_input && linger.0.is_some() => return Ok(End::Input),
         }
     }

@@ -79,7 +79,8 @@ where
     _ = signals.or(timeout(PATIENCE, ws.close(CloseCode::NORMAL, ""))).await?;
     let Tally { times, lost } = tally;
     // A ping that Ctrl-C cut short counts as none.
-    say(&format!("\n{} pings, {} answered", times.count + lost, times.count))?;
+    let sent = times.count + lost;
+    say(&format!("\n{sent} {}, {} answered", if sent == 1 { "ping" } else { "pings" }, times.count))?;
     say(times.to_string().trim_end())?;
     match end {
         Ok(Err(failure)) => Err(failure),
@@ -133,7 +134,7 @@ where
             () = sleep_until(due) => return Ok(()),
             message = ws.recv_ref() => if message?.is_none() {
                 let code = ws.close_code().unwrap_or(CloseCode::ABNORMAL);
-                return Err(Error::Closed { code, reason: ws.close_reason().unwrap_or_default() });
+                return Err(Error::Closed { code, reason: ws.close_reason().unwrap_or_default().into() });
             },
         }
     }

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 
 use super::error::{Error, TimeLimit};
+use super::gate::{Gate, Pass};
 use super::handshake;
 use super::target::{Asked, Target};
 use super::websocket::WebSocket;
@@ -45,7 +46,12 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Cancel safety
 /// Dropping the future closes the socket and leaves nothing behind.
 pub fn connect(target: impl Target) -> Connect {
-    Connect { asked: target.ask(), config: Config::default(), open_timeout: OPEN_TIMEOUT, transport: Dial }
+    Connect {
+        asked: target.ask(),
+        config: Config::default(),
+        open_timeout: OPEN_TIMEOUT,
+        transport: Dial { gate: None },
+    }
 }
 
 /// A connection to be opened: await it.
@@ -59,8 +65,10 @@ pub struct Connect<T = Dial> {
 }
 
 /// The transport of a plain [`connect`]: TCP to the host of the address.
-#[derive(Clone, Copy, Debug)]
-pub struct Dial;
+#[derive(Clone, Debug)]
+pub struct Dial {
+    gate: Option<Gate>,
+}
 
 /// A stream that somebody else connected: see [`Connect::over`].
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +156,15 @@ impl<T> Connect<T> {
     }
 }
 
+impl Connect<Dial> {
+    /// Waits until no other connection that was given this gate is opening to the same IP address and port (RFC 6455 4.1,
+    /// item 2). Default: no gate, see [`Gate`]. The wait counts into [`open_timeout`](Self::open_timeout).
+    pub fn gate(mut self, gate: &Gate) -> Self {
+        self.transport.gate = Some(gate.clone());
+        self
+    }
+}
+
 impl<T: Transport> Connect<T> {
     /// Opens the connection and hands out the server's response beside it: its headers, cookies for example.
     /// The connection itself does not keep it.
@@ -160,7 +177,7 @@ impl<T: Transport> Connect<T> {
         let open = async {
             let nonce = keys::nonce().map_err(Error::Io)?;
             let mut opening = Opening::new(request, nonce, HeadLimits::default())?;
-            let mut stream = transport.connect(&address).await?;
+            let (mut stream, _pass) = transport.connect(&address).await?;
             let opened = handshake::run(&mut stream, &mut opening).await?;
             let ws = WebSocket::new(stream, Role::Client, config, opened.subprotocol, &opened.leftover);
             Ok((ws, opened.response))
@@ -196,9 +213,12 @@ pub trait Transport: sealed::Sealed + Send + 'static {
     /// The stream.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The stream, connected.
+    /// The stream, connected, and the right to go on with the handshake.
     #[doc(hidden)]
-    fn connect(self, address: &Address) -> impl Future<Output = Result<Self::Stream, Error>> + Send;
+    fn connect(
+        self,
+        address: &Address,
+    ) -> impl Future<Output = Result<(Self::Stream, Option<Pass>), Error>> + Send;
 }
 
 mod sealed {
@@ -210,25 +230,26 @@ mod sealed {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for Over<S> {
     type Stream = S;
 
-    async fn connect(self, _: &Address) -> Result<S, Error> {
-        Ok(self.0)
+    async fn connect(self, _: &Address) -> Result<(S, Option<Pass>), Error> {
+        Ok((self.0, None))
     }
 }
 
 impl Transport for Dial {
     type Stream = TcpStream;
 
-    async fn connect(self, address: &Address) -> Result<TcpStream, Error> {
+    async fn connect(self, address: &Address) -> Result<(TcpStream, Option<Pass>), Error> {
         if address.is_secure() {
             return Err(Error::Connect(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "wss:// needs TLS, which this version cannot do by itself: use ws://, or .over(a TLS stream)",
             )));
         }
-        let stream = dial(&resolve(address).await?).await.map_err(Error::Connect)?;
+        let addresses = resolve(address).await?;
+        let (stream, pass) = dial(&addresses, self.gate.as_ref()).await.map_err(Error::Connect)?;
         // Messages are written whole, so waiting for more to fill a packet only adds delay.
         stream.set_nodelay(true).map_err(Error::Connect)?;
-        Ok(stream)
+        Ok((stream, pass))
     }
 }
 
@@ -247,12 +268,16 @@ async fn resolve(address: &Address) -> Result<Vec<SocketAddr>, Error> {
 }
 
 /// The first address that answers, in the resolver's order; the error names each with its cause.
-async fn dial(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+async fn dial(addresses: &[SocketAddr], gate: Option<&Gate>) -> io::Result<(TcpStream, Option<Pass>)> {
     let mut kind = io::ErrorKind::NotFound;
     let mut causes = Vec::new();
     for address in addresses {
+        let pass = match gate {
+            Some(gate) => Some(gate.enter(*address).await),
+            None => None,
+        };
         match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => return Ok((stream, pass)),
             Err(error) => {
                 kind = error.kind();
                 causes.push(format!("{address}: {error}"));

@@ -168,6 +168,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Sends one message and returns when its bytes, and all queued before, have left for the stream.
     ///
+    /// While the stream takes no more, messages that arrive are kept up to [`Config::max_backlog`] bytes; then reading pauses. Two
+    /// programs that only send to each other therefore wait for ever, as they would over TCP alone: one of them has to receive.
+    ///
     /// Strings are sent as text, bytes as binary. Owned payloads above 32 KiB are masked where they lie; everything
     /// else is copied once.
     ///

@@ -1,6 +1,7 @@
 //! The tokio face: cancelled at every poll, counted in memory, on a paused clock, and over real TCP.
 
 mod cancel;
+mod gate;
 mod memory;
 mod stream;
 mod tcp;
