@@ -22,8 +22,11 @@ function fact(...words) {
 /// The next event of this name; an error ends the program.
 function next(ws, name) {
   return new Promise((resolve, reject) => {
-    ws.once(name, (...args) => resolve(args));
     ws.once("error", reject);
+    ws.once(name, (...args) => {
+      ws.off("error", reject);
+      resolve(args);
+    });
   });
 }
 

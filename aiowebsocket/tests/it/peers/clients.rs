@@ -1,6 +1,7 @@
 //! Our server against the clients that people use: each runs the same conversations and says what it saw, one fact a line.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use aiowebsocket::{CloseCode, EchoServer, Error, accept};
@@ -10,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use super::process::Process;
-use super::{SIZES, TEXT_PARTS, closings, done, is_there, local, scripts, within};
+use super::{SIZES, TEXT_PARTS, closings, done, is_there, scripts, within};
 
 /// What a client's API can do.
 struct Client {
@@ -323,11 +324,11 @@ fn page(path: &str) -> Vec<u8> {
 }
 
 /// The browser's folder: empty at first, gone in the end.
-struct Profile(std::path::PathBuf);
+struct Profile(PathBuf);
 
 impl Profile {
     fn new() -> Self {
-        Self(local().join(format!("profile-{}", std::process::id())))
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chromium-{}", std::process::id())))
     }
 }
 
