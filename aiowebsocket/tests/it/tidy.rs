@@ -20,7 +20,9 @@ fn files(folder: &str, ending: &str) -> Vec<String> {
         if folder.ends_with("node_modules") {
             continue;
         }
-        for entry in fs::read_dir(&folder).expect("a folder of the tree").map(|entry| entry.expect("an entry").path()) {
+        for entry in
+            fs::read_dir(&folder).expect("a folder of the tree").map(|entry| entry.expect("an entry").path())
+        {
             if entry.is_dir() {
                 folders.push(entry);
             } else if entry.extension().is_some_and(|found| found == ending) {
@@ -40,8 +42,20 @@ fn the_walk_finds_the_tree() {
 
 #[test]
 fn the_machines_know_no_socket_clock_task_or_randomness() {
-    let forbidden = ["tokio", "std::net", "Instant::now", "SystemTime::now", "getrandom", "rand::", "thread::sleep", "crate::client", "crate::keys"];
-    for file in files("aiowebsocket/src/protocol", "rs").into_iter().chain(files("aiowebsocket/src/opening", "rs")) {
+    let forbidden = [
+        "tokio",
+        "std::net",
+        "Instant::now",
+        "SystemTime::now",
+        "getrandom",
+        "rand::",
+        "thread::sleep",
+        "crate::client",
+        "crate::keys",
+    ];
+    for file in
+        files("aiowebsocket/src/protocol", "rs").into_iter().chain(files("aiowebsocket/src/opening", "rs"))
+    {
         for (number, line) in read(&file).lines().enumerate() {
             // Prose may name what the code must not; a feature's name is not its library.
             if line.trim_start().starts_with("#[cfg(feature") {
@@ -123,7 +137,15 @@ fn the_figures_of_the_readme_are_those_of_the_record() {
 #[test]
 fn no_page_speaks_of_somebody_elses_machine() {
     // Written in pieces, so that this file may be read too.
-    let forbidden = [["/root", "/"], ["/work", "/"], ["../sha", "red"], ["static.crates", ".io"], ["index.crates", ".io"], ["files.python", "hosted"], ["registry.npm", "js"]];
+    let forbidden = [
+        ["/root", "/"],
+        ["/work", "/"],
+        ["../sha", "red"],
+        ["static.crates", ".io"],
+        ["index.crates", ".io"],
+        ["files.python", "hosted"],
+        ["registry.npm", "js"],
+    ];
     assert!(!files("docs", "md").is_empty(), "the walk finds what there is");
     for folder in ["aiowebsocket", "cli", "docs", "spec", "peers", ".ci"] {
         for ending in ["rs", "toml", "md", "py", "mjs", "json", "html"] {
