@@ -1,0 +1,39 @@
+//! This library, owned: `recv` and shared payloads.
+
+use aiowebsocket::{Message, WebSocket};
+use harness::Client;
+
+struct Owned(WebSocket);
+
+impl Client for Owned {
+    async fn open(addr: &str, path: &str) -> Self {
+        Self(aiowebsocket::connect(format!("ws://{addr}{path}").as_str()).await.expect("the server accepts"))
+    }
+
+    #[inline]
+    async fn recv<R>(&mut self, see: impl FnOnce(bool, &[u8]) -> R) -> R {
+        match self.0.recv().await.expect("no error").expect("no end") {
+            Message::Text(text) => see(true, text.as_bytes()),
+            Message::Binary(data) => see(false, &data),
+        }
+    }
+
+    #[inline]
+    async fn feed(&mut self, text: bool, payload: &bytes::Bytes) {
+        let fed = if text {
+            self.0.feed(std::str::from_utf8(payload).expect("text")).await
+        } else {
+            self.0.feed(payload.clone()).await
+        };
+        fed.expect("the server is there");
+    }
+
+    #[inline]
+    async fn flush(&mut self) {
+        self.0.flush().await.expect("the server is there");
+    }
+}
+
+fn main() {
+    harness::run::<Owned>("aiowebsocket-owned");
+}

@@ -1,0 +1,39 @@
+//! This library, lent: `recv_ref` and borrowed payloads.
+
+use aiowebsocket::{MessageRef, WebSocket};
+use harness::Client;
+
+struct Lent(WebSocket);
+
+impl Client for Lent {
+    async fn open(addr: &str, path: &str) -> Self {
+        Self(aiowebsocket::connect(format!("ws://{addr}{path}").as_str()).await.expect("the server accepts"))
+    }
+
+    #[inline]
+    async fn recv<R>(&mut self, see: impl FnOnce(bool, &[u8]) -> R) -> R {
+        match self.0.recv_ref().await.expect("no error").expect("no end") {
+            MessageRef::Text(text) => see(true, text.as_bytes()),
+            MessageRef::Binary(bytes) => see(false, bytes),
+        }
+    }
+
+    #[inline]
+    async fn feed(&mut self, text: bool, payload: &bytes::Bytes) {
+        let fed = if text {
+            self.0.feed(std::str::from_utf8(payload).expect("text")).await
+        } else {
+            self.0.feed(&payload[..]).await
+        };
+        fed.expect("the server is there");
+    }
+
+    #[inline]
+    async fn flush(&mut self) {
+        self.0.flush().await.expect("the server is there");
+    }
+}
+
+fn main() {
+    harness::run::<Lent>("aiowebsocket");
+}
