@@ -11,7 +11,6 @@
 //! Nothing is awaited that a peer could hold for ever: reads and writes end with the stream, and the machine has a
 //! deadline for everything else.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -22,6 +21,7 @@ use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::backlog::Backlog;
 use super::error::Error;
 use super::message::{Data, Event, Message, MessageRef, Outgoing};
 use crate::keys::next_key;
@@ -46,8 +46,7 @@ pub(super) struct Driver<S> {
     /// The destination of a large message that is arriving.
     large: BytesMut,
     /// Messages that arrived while the caller waited for something else.
-    backlog: VecDeque<Event>,
-    backlog_bytes: usize,
+    backlog: Backlog,
     /// Made when the connection first waits; re-armed only when it fires.
     timer: Option<Pin<Box<Sleep>>>,
     /// The stream was given bytes since its last flush.
@@ -58,10 +57,10 @@ pub(super) struct Driver<S> {
     broken: Option<io::Error>,
     /// The stream takes no more bytes.
     write_broken: bool,
+    /// Nobody goes on with a message that was begun in parts: what is left of it is dropped.
+    parts_unwanted: bool,
     /// Queued bytes from which writing begins without being asked: [`WRITE_AHEAD`], or a smaller limit of the queue.
     write_ahead: usize,
-    /// Nobody receives: messages are dropped.
-    unwanted: bool,
     /// The error at the end was told as the item of a stream.
     #[cfg(feature = "futures")]
     told: bool,
@@ -83,19 +82,19 @@ pub(super) enum Take {
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     pub(super) fn new(stream: S, machine: Connection) -> Self {
         let write_ahead = WRITE_AHEAD.min(machine.config().max_queue);
+        let backlog = Backlog::new(machine.config().max_backlog);
         Self {
             stream,
             machine,
             write_ahead,
             large: BytesMut::new(),
-            backlog: VecDeque::new(),
-            backlog_bytes: 0,
+            backlog,
             timer: None,
             unflushed: false,
             shut: false,
             broken: None,
             write_broken: false,
-            unwanted: false,
+            parts_unwanted: false,
             #[cfg(feature = "futures")]
             told: false,
             sent: 0,
@@ -147,29 +146,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     /// One message from the backlog, which is older than what the machine has.
-    #[inline]
     pub(super) fn next_kept(&mut self) -> Option<Message> {
-        if self.backlog.is_empty() { None } else { self.pop_kept_message() }
-    }
-
-    #[cold]
-    fn pop_kept_message(&mut self) -> Option<Message> {
-        loop {
-            // Pings and pongs are told to those who ask for events.
-            if let Event::Message(message) = self.pop_kept()? {
-                return Some(message);
-            }
-        }
-    }
-
-    fn pop_kept(&mut self) -> Option<Event> {
-        let event = self.backlog.pop_front()?;
-        self.backlog_bytes -= event.as_bytes().len();
+        let message = self.backlog.pop_message()?;
         self.moves += 1;
-        if self.backlog.is_empty() {
-            self.backlog = VecDeque::new();
-        }
-        Some(event)
+        Some(message)
     }
 
     /// The next message, owned, as `recv` says it.
@@ -220,7 +200,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// The next message or control frame; `None` once the connection has ended.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        if let Some(event) = self.pop_kept() {
+        if let Some(event) = self.backlog.pop() {
+            self.moves += 1;
             return Poll::Ready(Some(event));
         }
         let step = ready!(self.poll_step(cx, Take::Messages));
@@ -363,31 +344,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn keep(&mut self, step: Step) {
         self.moves += 1;
-        let Some(event) = self.event(step) else { return };
-        if self.unwanted {
-            return;
+        if let Some(event) = self.event(step) {
+            self.backlog.push(event);
         }
-        self.backlog_bytes += event.as_bytes().len();
-        self.backlog.push_back(event);
     }
 
-    /// Whether the backlog takes more, in bytes with each message's own place counted. Not in the middle of a message that
-    /// the caller takes in parts: what follows belongs to it.
+    /// Whether the backlog takes more. Not in the middle of a message that the caller takes in parts: what follows belongs
+    /// to it.
     fn has_room(&self) -> bool {
-        let places = self.backlog.len() * size_of::<Event>();
-        self.backlog_bytes + places < self.machine.config().max_backlog && !self.machine.is_in_parts()
+        self.backlog.has_room() && !self.is_in_parts()
     }
 
-    /// Drops what waits to be received.
-    fn drop_backlog(&mut self) {
-        self.backlog = VecDeque::new();
-        self.backlog_bytes = 0;
+    /// In the middle of a message that its caller takes in parts.
+    fn is_in_parts(&self) -> bool {
+        self.machine.is_in_parts() && !self.parts_unwanted
+    }
+
+    /// Messages are received whole from now on; what is left of one that was begun in parts is dropped.
+    pub(super) fn receive_whole(&mut self) {
+        self.parts_unwanted = true;
     }
 
     /// Nobody receives any more: what arrives is dropped from now on.
     pub(super) fn receive_no_more(&mut self) {
-        self.unwanted = true;
-        self.drop_backlog();
+        self.backlog.refuse();
     }
 
     /// Sends a ping once, then waits for its pong; other messages go to the backlog meanwhile.
@@ -407,7 +387,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         match self.machine.round_trip() {
             Some((answered, round_trip)) if answered >= id => Poll::Ready(Ok(round_trip)),
             _ if ended => Poll::Ready(Err(self.error())),
-            _ if self.machine.is_in_parts() => Poll::Ready(Err(UsageError::MessageInParts.into())),
+            _ if self.is_in_parts() => Poll::Ready(Err(UsageError::MessageInParts.into())),
             _ if !self.has_room() => Poll::Ready(Err(UsageError::BacklogFull.into())),
             _ => Poll::Pending,
         }
@@ -415,7 +395,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Runs the closing handshake to the end of the stream; messages that still arrive are dropped.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.drop_backlog();
+        self.backlog.clear();
         loop {
             match ready!(self.poll_step(cx, Take::Messages)) {
                 Step::End => return Poll::Ready(self.closed()),
@@ -428,13 +408,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// The same while somebody else may receive: what still arrives is kept as far as there is room, then dropped.
     pub(super) fn poll_close_shared(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            if self.poll_keep(cx) {
+            let step = ready!(self.poll_step(cx, Take::Messages));
+            if step == Step::End {
                 return Poll::Ready(self.closed());
             }
-            if self.has_room() {
-                return Poll::Pending;
+            if !self.has_room() {
+                self.backlog.clear();
             }
-            self.drop_backlog();
+            self.keep(step);
         }
     }
 
@@ -489,14 +470,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Whether everything up to this count of sent bytes has left for the stream; writes, and reads meanwhile.
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>, target: u64) -> Poll<Result<(), Error>> {
         match self.poll_flush(cx) {
-            Poll::Pending if self.sent >= target && !self.unflushed => Poll::Ready(Ok(())),
+            Poll::Pending if self.sent >= target + self.machine.jumped() => {
+                // Others have queued more meanwhile; a stream that keeps what it takes must let go of these bytes.
+                ready!(self.poll_flush_stream(cx));
+                Poll::Ready(if self.write_broken { Err(self.error()) } else { Ok(()) })
+            }
             flushed => flushed,
         }
     }
 
-    /// The count of sent bytes at which everything queued now has left.
+    /// The count of sent bytes at which everything queued now has left, without those that jump the queue.
     pub(super) fn sent_when_empty(&self) -> u64 {
-        self.sent + self.machine.queued() as u64
+        self.sent + self.machine.queued() as u64 - self.machine.jumped()
+    }
+
+    /// Whether messages may be sent.
+    pub(super) fn check_open(&mut self) -> Result<(), Error> {
+        if self.machine.is_open() { Ok(()) } else { Err(self.not_open()) }
     }
 
     /// Queues a part of a message.
@@ -594,13 +584,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Err(error) => self.break_write(error),
             }
         }
+        ready!(self.poll_flush_stream(cx));
+        Poll::Ready(!self.write_broken)
+    }
+
+    /// Has the stream let go of what it took.
+    #[inline]
+    fn poll_flush_stream(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.unflushed {
             if let Err(error) = ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
                 self.break_write(error);
             }
             self.unflushed = false;
         }
-        Poll::Ready(!self.write_broken)
+        Poll::Ready(())
     }
 
     /// The stream takes no more bytes. What the peer sent before may still be read, its Close frame among it, so

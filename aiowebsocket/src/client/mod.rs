@@ -2,6 +2,7 @@
 //! [`opening`](crate::opening).
 
 mod accept;
+mod backlog;
 mod connect;
 mod driver;
 mod error;

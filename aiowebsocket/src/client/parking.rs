@@ -8,7 +8,7 @@
 //! walks through every order of that (`make loom`).
 
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{Poll, Wake, Waker};
 
 #[cfg(aiowebsocket_loom)]
 use loom::sync::Mutex;
@@ -30,8 +30,32 @@ impl Parking {
         Self { parked: Mutex::new(Vec::new()) }
     }
 
+    /// Has `place` look, which tells its result and whether something happened that others may wait for. Where the result
+    /// is pending, `waker` is woken when it is worth another look.
+    pub(super) fn look<T>(
+        &self,
+        place: Place,
+        waker: &Waker,
+        look: impl FnOnce() -> (Poll<T>, bool),
+    ) -> Poll<T> {
+        self.park(place, waker);
+        let (result, moved) = look();
+        if result.is_ready() {
+            self.leave(place);
+        }
+        if moved || result.is_ready() {
+            self.wake_others(place);
+        }
+        result
+    }
+
+    /// Whether one of these places is on the list.
+    pub(super) fn has_any(&self, places: impl Fn(Place) -> bool) -> bool {
+        self.lock().iter().any(|(place, _)| places(*place))
+    }
+
     /// Enters the list, before looking. An entry of the same place is replaced.
-    pub(super) fn park(&self, place: Place, waker: &Waker) {
+    fn park(&self, place: Place, waker: &Waker) {
         let mut parked = self.lock();
         match parked.iter_mut().find(|(parked, _)| *parked == place) {
             Some((_, known)) => known.clone_from(waker),
@@ -88,5 +112,158 @@ impl Wake for Parking {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.wake_all();
+    }
+}
+
+/// Every order in which two halves, and a stream that keeps one waker, can meet: `make loom`.
+#[cfg(all(test, aiowebsocket_loom))]
+mod models {
+    use super::*;
+    use loom::sync::Condvar;
+    use loom::thread;
+
+    /// A task's thread sleeps here.
+    struct Bed {
+        woken: Mutex<bool>,
+        bell: Condvar,
+    }
+
+    impl Wake for Bed {
+        fn wake(self: Arc<Self>) {
+            *self.woken.lock().expect("no panic in a model") = true;
+            self.bell.notify_one();
+        }
+    }
+
+    /// Polls whenever it is woken, until it is done.
+    fn block_on(mut poll: impl FnMut(&Waker) -> Poll<()>) {
+        let bed = Arc::new(Bed { woken: Mutex::new(false), bell: Condvar::new() });
+        let waker = Waker::from(Arc::clone(&bed));
+        while poll(&waker).is_pending() {
+            let mut woken = bed.woken.lock().expect("no panic in a model");
+            while !std::mem::take(&mut *woken) {
+                woken = bed.bell.wait(woken).expect("no panic in a model");
+            }
+        }
+    }
+
+    /// What a connection's lock guards, and a stream as tokio's are: one waker, the newest.
+    #[derive(Default)]
+    struct State {
+        /// The stream has something to read.
+        readable: bool,
+        kept: usize,
+        waker: Option<Waker>,
+    }
+
+    struct Model {
+        parking: Arc<Parking>,
+        waker: Waker,
+        state: Mutex<State>,
+    }
+
+    impl Model {
+        fn new() -> Arc<Self> {
+            let parking = Arc::new(Parking::new());
+            let waker = Waker::from(Arc::clone(&parking));
+            Arc::new(Self { parking, waker, state: Mutex::new(State::default()) })
+        }
+
+        /// Reads what the stream has and keeps it; true where that was anything.
+        fn read(&self, state: &mut State) -> bool {
+            if std::mem::take(&mut state.readable) {
+                state.kept += 1;
+                return true;
+            }
+            state.waker = Some(self.waker.clone());
+            false
+        }
+
+        /// A receiver: takes what is kept or readable.
+        fn poll_recv(&self, waker: &Waker) -> Poll<()> {
+            self.parking.look(0, waker, || {
+                let mut state = self.state.lock().expect("no panic in a model");
+                let moved = self.read(&mut state);
+                if state.kept == 0 {
+                    return (Poll::Pending, moved);
+                }
+                state.kept -= 1;
+                (Poll::Ready(()), moved)
+            })
+        }
+
+        /// A sender that reads while it waits for something that never comes, polled once.
+        fn poll_send_in_vain(&self, place: Place) {
+            let pending: Poll<()> = self.parking.look(place, Waker::noop(), || {
+                let moved = self.read(&mut self.state.lock().expect("no panic in a model"));
+                (Poll::Pending, moved)
+            });
+            assert!(pending.is_pending());
+            // Its future is dropped.
+            self.parking.leave(place);
+        }
+
+        /// Waits until anything is kept.
+        fn poll_until_kept(&self, place: Place, waker: &Waker) -> Poll<()> {
+            self.parking.look(place, waker, || {
+                let mut state = self.state.lock().expect("no panic in a model");
+                let moved = self.read(&mut state);
+                (if state.kept > 0 { Poll::Ready(()) } else { Poll::Pending }, moved)
+            })
+        }
+
+        /// The stream's own thread: something arrives.
+        fn arrive(&self) {
+            let waker = {
+                let mut state = self.state.lock().expect("no panic in a model");
+                state.readable = true;
+                state.waker.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    /// The message reaches the receiver whoever reads it, and whenever the sender gives up. A lost wake-up is a deadlock, which
+    /// loom reports.
+    #[test]
+    fn a_receiver_gets_what_a_sender_reads() {
+        loom::model(|| {
+            let model = Model::new();
+            let stream = {
+                let model = Arc::clone(&model);
+                thread::spawn(move || model.arrive())
+            };
+            let sender = {
+                let model = Arc::clone(&model);
+                thread::spawn(move || model.poll_send_in_vain(5))
+            };
+            block_on(|waker| model.poll_recv(waker));
+            stream.join().expect("no panic");
+            sender.join().expect("no panic");
+        });
+    }
+
+    /// Two that wait for the same stream: neither pushes the other's waker out.
+    #[test]
+    fn two_that_wait_are_both_woken() {
+        loom::model(|| {
+            let model = Model::new();
+            let other = {
+                let model = Arc::clone(&model);
+                thread::spawn(move || {
+                    // Waits for something that the receiver's poll may bring, as a sender waits for room.
+                    block_on(|waker| model.poll_until_kept(7, waker));
+                })
+            };
+            let stream = {
+                let model = Arc::clone(&model);
+                thread::spawn(move || model.arrive())
+            };
+            block_on(|waker| model.poll_until_kept(0, waker));
+            stream.join().expect("no panic");
+            other.join().expect("no panic");
+        });
     }
 }

@@ -98,10 +98,11 @@ enum Half {
 }
 
 /// The two halves of a connection.
-pub(super) fn split<S>(driver: Driver<S>) -> (Sender<S>, Receiver<S>)
+pub(super) fn split<S>(mut driver: Driver<S>) -> (Sender<S>, Receiver<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    driver.receive_whole();
     let parking = Arc::new(Parking::new());
     let waker = Waker::from(Arc::clone(&parking));
     let state = State { driver, line: VecDeque::new(), next_call: FIRST_CALL + 1, halves: 2 };
@@ -168,6 +169,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         let call = Call::new(&self.shared);
         let mut cx = Context::from_waker(Waker::noop());
         let tried = call.poll(&mut cx, |state, cx| {
+            if let Err(error) = state.driver.check_open() {
+                return Poll::Ready(Err(TrySendError::Closed(error)));
+            }
             if !state.line.is_empty() || !state.driver.has_queue_room() {
                 return Poll::Ready(Err(TrySendError::Full));
             }
@@ -311,19 +315,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
         cx: &mut Context<'_>,
         look: impl FnOnce(&mut State<S>, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        self.parking.park(place, cx.waker());
-        let mut state = self.lock();
-        let before = state.driver.moves();
-        let result = look(&mut state, &mut Context::from_waker(&self.waker));
-        let moved = state.driver.moves() != before;
-        drop(state);
-        if result.is_ready() {
-            self.parking.leave(place);
-        }
-        if moved || result.is_ready() {
-            self.parking.wake_others(place);
-        }
-        result
+        self.parking.look(place, cx.waker(), || {
+            let mut state = self.lock();
+            let before = state.driver.moves();
+            let cx = &mut Context::from_waker(&self.waker);
+            let result = look(&mut state, cx);
+            // A send that is done at once has not read. Where nobody else is going to, it does: a program that only sends
+            // must not look dead to its peer.
+            if result.is_ready() && place >= FIRST_CALL && !self.parking.has_any(|other| other < FIRST_CALL) {
+                _ = state.driver.poll_keep(cx);
+            }
+            (result, state.driver.moves() != before)
+        })
     }
 
     /// Drives while nobody else does: writes, reads into the backlog, keeps alive, closes.

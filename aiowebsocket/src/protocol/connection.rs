@@ -9,7 +9,7 @@ use super::close::{CloseCode, CloseFrame};
 use super::config::Config;
 use super::deadline::{Deadlines, Due};
 use super::error::{Ending, PeerError, UsageError};
-use super::frame::{MAX_CONTROL, MAX_HEADER, OpCode};
+use super::frame::{Header, MAX_CONTROL, MAX_HEADER, OpCode};
 use super::mask::{self, MaskKeys};
 use super::message::{Assembler, Kind};
 use super::output::{Output, Payload};
@@ -353,7 +353,8 @@ impl Connection {
         self.sends_whole = last && self.config.fragment_size.is_none();
         match self.config.fragment_size {
             Some(size) if self.output.has_uncut() || payload.bytes().len() > size.get() => {
-                self.output.push_uncut(opcode, last, payload);
+                let masked = self.role == Role::Client;
+                self.output.push_uncut(opcode, last, payload, size.get(), masked);
             }
             _ => self.push(opcode, last, payload, keys),
         }
@@ -542,6 +543,12 @@ impl Connection {
         self.output.len()
     }
 
+    /// Bytes of control frames that were ever queued before a message that waited to be cut into fragments: by so many
+    /// more than was [`queued`](Self::queued) before it, it has left later.
+    pub fn jumped(&self) -> u64 {
+        self.output.jumped
+    }
+
     /// Whether anything waits to be written.
     #[inline]
     pub fn wants_write(&self) -> bool {
@@ -565,7 +572,9 @@ impl Connection {
     /// only pongs may follow, and only until the peer's own.
     #[cold]
     fn queue_late(&mut self, keys: &mut impl MaskKeys) {
-        if (self.pong_ahead == 0 || self.close.is_some())
+        // The last chance for a pong is before our Close frame.
+        let closes = self.close.is_some() && !self.output.has_uncut();
+        if (self.pong_ahead == 0 || closes)
             && let Some(pong) = self.pong.take()
         {
             self.push(OpCode::Pong, true, Payload::Borrowed(pong.bytes()), keys);
@@ -586,6 +595,10 @@ impl Connection {
     #[cold]
     #[inline(never)]
     fn push(&mut self, opcode: OpCode, fin: bool, payload: Payload<'_>, keys: &mut impl MaskKeys) {
+        if self.output.has_uncut() {
+            let masked = self.role == Role::Client;
+            self.output.jumped += Header::frame_size(payload.bytes().len(), masked) as u64;
+        }
         self.output.push(opcode, fin, key(self.role, keys), payload);
     }
 }

@@ -130,6 +130,11 @@ impl Deadlines {
         self.paused = paused;
     }
 
+    /// From when silence counts.
+    fn silent_since(&self) -> Option<Instant> {
+        if self.paused { None } else { self.unanswered }
+    }
+
     /// The newest ping that was answered, and how long that took.
     pub(super) fn round_trip(&self) -> Option<(u64, Duration)> {
         self.round_trip
@@ -157,7 +162,7 @@ impl Deadlines {
         }
         let KeepAlive { interval, timeout } = self.keepalive?;
         let ping = self.pinged.checked_add(interval);
-        let death = self.unanswered.and_then(|since| since.checked_add(timeout));
+        let death = self.silent_since().and_then(|since| since.checked_add(timeout));
         match (ping, death) {
             (Some(ping), Some(death)) => Some(ping.min(death)),
             (ping, death) => ping.or(death),
@@ -174,7 +179,7 @@ impl Deadlines {
             return Due::Timeout(Timeout::Close);
         }
         let timeout = self.keepalive.map(|keepalive| keepalive.timeout);
-        match self.unanswered.zip(timeout) {
+        match self.silent_since().zip(timeout) {
             Some((since, timeout)) if now.saturating_duration_since(since) >= timeout => {
                 if !std::mem::take(&mut self.moved) {
                     return Due::Timeout(Timeout::KeepAlive);

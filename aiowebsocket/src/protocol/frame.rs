@@ -124,6 +124,16 @@ impl Header {
         Ok(Some((Self { fin, rsv, opcode, mask, length }, size)))
     }
 
+    /// The size of a whole frame with so much payload: what [`encode`](Self::encode) writes, and the payload.
+    pub(super) fn frame_size(payload: usize, masked: bool) -> usize {
+        let length = match payload {
+            0..=125 => 2,
+            126..=0xffff => 4,
+            _ => 10,
+        };
+        length + if masked { 4 } else { 0 } + payload
+    }
+
     /// Writes the header to the front of `to` in its shortest form and returns its size.
     #[inline]
     pub fn encode(&self, to: &mut [u8; MAX_HEADER]) -> usize {

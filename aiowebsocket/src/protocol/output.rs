@@ -59,8 +59,10 @@ pub struct Output {
     /// for no more than one. Boxed: few connections ever have one.
     #[expect(clippy::box_collection, reason = "an idle connection is counted in bytes")]
     uncut: Option<Box<VecDeque<Uncut>>>,
-    /// Bytes in `segments` and `uncut` that wait.
+    /// Bytes in `segments` that wait, and those of the frames that `uncut` will be.
     queued: usize,
+    /// Bytes of control frames that were ever queued before what waited in `uncut`.
+    pub(super) jumped: u64,
 }
 
 /// What is left of a message, or of a part of one, that leaves in fragments.
@@ -71,6 +73,8 @@ struct Uncut {
     /// Whether the last fragment ends the message.
     fin: bool,
     payload: Bytes,
+    /// Bytes of the frames that it will be.
+    frames: usize,
 }
 
 #[derive(Debug)]
@@ -112,16 +116,27 @@ impl Output {
     }
 
     /// Queues a message, or a part of one, to be cut later; see [`cut`](Self::cut).
-    pub(super) fn push_uncut(&mut self, opcode: OpCode, fin: bool, payload: Payload<'_>) {
+    pub(super) fn push_uncut(
+        &mut self,
+        opcode: OpCode,
+        fin: bool,
+        payload: Payload<'_>,
+        size: usize,
+        masked: bool,
+    ) {
         let payload = payload.into_bytes();
-        self.queued += payload.len();
-        self.uncut.get_or_insert_default().push_back(Uncut { opcode, fin, payload });
+        let (whole, rest) = (payload.len() / size, payload.len() % size);
+        let mut frames = whole * Header::frame_size(size, masked);
+        if rest > 0 || whole == 0 {
+            frames += Header::frame_size(rest, masked);
+        }
+        self.queued += frames;
+        self.uncut.get_or_insert_default().push_back(Uncut { opcode, fin, payload, frames });
     }
 
     /// Bytes that wait as frames: all but those of messages that wait to be cut.
     pub(super) fn encoded(&self) -> usize {
-        self.len()
-            - self.uncut.iter().flat_map(|uncut| uncut.iter()).map(|uncut| uncut.payload.len()).sum::<usize>()
+        self.len() - self.uncut.iter().flat_map(|uncut| uncut.iter()).map(|uncut| uncut.frames).sum::<usize>()
     }
 
     /// Whether messages wait to be cut.
@@ -143,7 +158,10 @@ impl Output {
         let is_last = next.payload.is_empty();
         let (opcode, fin) = (next.opcode, next.fin && is_last);
         next.opcode = OpCode::Continuation;
-        self.queued -= fragment.len();
+        let key = key();
+        let frame = Header::frame_size(fragment.len(), key.is_some());
+        self.queued -= frame;
+        next.frames -= frame;
         if is_last {
             uncut.pop_front();
             if uncut.is_empty() {
@@ -151,7 +169,7 @@ impl Output {
             }
         }
         // Copied while it is masked: other fragments share its memory.
-        self.push_fragment(opcode, fin, key(), &fragment);
+        self.push_fragment(opcode, fin, key, &fragment);
     }
 
     #[inline(always)]

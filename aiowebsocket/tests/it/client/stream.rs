@@ -137,6 +137,16 @@ impl State {
         }
     }
 
+    /// The peer says nothing by itself any more.
+    pub(crate) fn deaf(&mut self) {
+        self.peer = Peer::Nobody;
+    }
+
+    /// Writes go on, and nobody is told.
+    pub(crate) fn unstall_silently(&mut self) {
+        self.write.script.clear();
+    }
+
     fn wake_reader(&mut self) {
         if let Some(waker) = self.read.waker.take() {
             waker.wake();
