@@ -23,6 +23,10 @@ const BATCH: usize = 64;
 /// How long a person who pressed Ctrl-C waits for a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// After the end of the input: this long without a message, and there is no answer to wait for any more. A server has no
+/// way to say that it answered everything, and many stop answering when they see a Close frame.
+const QUIET: Duration = Duration::from_secs(1);
+
 #[derive(Args, Debug)]
 pub(crate) struct ConnectOptions {
     #[command(flatten)]
@@ -99,6 +103,8 @@ where
     // A second signal waits for nobody.
     let end = signals.or(finish(&mut ws, output, end, place)).await?;
     let was_interactive = terminal.is_some();
+    // The editor ends when nobody takes its lines.
+    drop(input);
     drop(terminal);
     if options.target.verbose || (was_interactive && matches!(end, Ok(End::Server))) {
         tell(&format!("* closed: {}", name(ws.close_code().unwrap_or(CloseCode::ABNORMAL))));
@@ -150,7 +156,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut has_input = true;
+    // Why the input cannot be used any further: told after the answers to what came before.
+    let mut fault = None;
     loop {
+        // Even who follows for ever is told of a fault.
+        let quiet = linger.0.or(fault.as_ref().map(|_| QUIET));
         tokio::select! {
             message = ws.recv() => match message.map_err(|error| place.failure(&error))? {
                 Some(message) => output.print(message).await?,
@@ -158,41 +168,49 @@ where
             },
             given = input.recv(), if has_input => match given {
                 None => has_input = false,
-                Some(given) => {
-                    if let Some(end) = send(ws, given, input, place).await? {
-                        return Ok(end);
+                Some(given) => match send(ws, given, input, place).await? {
+                    None => {}
+                    Some(Input::Broken(why)) => {
+                        fault = Some(Failure::new(Exit::Failed, why));
+                        has_input = false;
                     }
-                }
+                    Some(_) => return Ok(End::Signal(Signal::Interrupt)),
+                },
             },
-            // Nobody reads any more, and it should not take another message to see that.
+            // Writing failed after it was handed over; no other message need come for that to be told.
             failure = output.broken() => return Err(failure),
-            () = sleep(linger.0.unwrap_or_default()), if !has_input && linger.0.is_some() => return Ok(End::Input),
+            () = sleep(quiet.unwrap_or_default()), if !has_input && quiet.is_some() => {
+                return fault.map_or(Ok(End::Input), Err);
+            }
         }
     }
 }
 
-/// Sends what was given, and what waits behind it, with one write. An end where one was given.
+/// Sends what was given, and what waits behind it, with one write; gives back what is no message.
 async fn send<S>(
     ws: &mut WebSocket<S>,
     first: Input,
     input: &mut mpsc::Receiver<Input>,
     place: &Place,
-) -> Result<Option<End>, Failure>
+) -> Result<Option<Input>, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let waiting = std::iter::from_fn(|| input.try_recv().ok()).take(BATCH);
+    let mut rest = None;
     for given in std::iter::once(first).chain(waiting) {
         let fed = match given {
             Input::Text(line) => ws.feed(line).await,
             Input::Binary(bytes) => ws.feed(bytes).await,
-            Input::Interrupt => return Ok(Some(End::Signal(Signal::Interrupt))),
-            Input::Broken(why) => return Err(Failure::new(Exit::Failed, why)),
+            other => {
+                rest = Some(other);
+                break;
+            }
         };
         fed.map_err(|error| place.failure(&error))?;
     }
     ws.flush().await.map_err(|error| place.failure(&error))?;
-    Ok(None)
+    Ok(rest)
 }
 
 /// Where input comes from and output goes to.
@@ -207,11 +225,14 @@ impl Console {
     fn open(options: &ConnectOptions, place: &Place) -> Self {
         let &ConnectOptions { binary, json, .. } = options;
         let is_screen = stdout().is_terminal();
+        let is_keyboard = stdin().is_terminal();
+        if is_screen && is_keyboard {
+            tell(&format!("connected to {}; Enter sends a line, Ctrl-D closes", place.url));
+        }
         if is_screen
-            && stdin().is_terminal()
+            && is_keyboard
             && let Some((terminal, input, sink)) = Terminal::open(binary)
         {
-            tell(&format!("connected to {}; Enter sends a line, Ctrl-D closes", place.url));
             return Self {
                 terminal: Some(terminal),
                 input,

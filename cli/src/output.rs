@@ -88,12 +88,14 @@ impl Output {
         }
     }
 
-    /// Why the writer takes no more.
-    async fn broken(&mut self) -> Failure {
-        let error = match self.done.take() {
+    /// Waits until the writer takes no more, and tells why. Dropping the future loses nothing.
+    pub(crate) async fn broken(&mut self) -> Failure {
+        self.waiting.closed().await;
+        let error = match &mut self.done {
             Some(done) => done.await.ok().and_then(Result::err),
             None => None,
         };
+        self.done = None;
         error.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()).into()
     }
 

@@ -141,7 +141,17 @@ mod tests {
             assert_eq!(counted, times.len(), "{shown}");
             assert!(rows.len() <= 20, "{shown}");
         }
-        snapbox::assert_data_eq!(of([60, 72, 75, 78, 79, 81, 130]).to_string(), snapbox::str![[]]);
+        snapbox::assert_data_eq!(
+            of([60, 72, 75, 78, 79, 81, 130]).to_string(),
+            snapbox::str![[r#"
+min 60 µs, median 78 µs, p99 130 µs, max 130 µs
+  <  80 µs  ████████████████████████████████████████ 5
+  < 100 µs  ████████ 1
+  < 120 µs  0
+  < 150 µs  ████████ 1
+
+"#]]
+        );
     }
 
     #[test]

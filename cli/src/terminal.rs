@@ -1,8 +1,8 @@
 //! A line that is typed at a terminal, and survives what arrives meanwhile.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
@@ -14,12 +14,20 @@ use crate::output::Sink;
 
 const PROMPT: &str = "> ";
 
-/// The terminal while a line is edited on it. The editor's thread may still wait for a key when the program ends, so the
-/// terminal is put back as it was from here.
+/// How long the editor may take to begin and to end: it only waits for a terminal that stands still (Ctrl-S).
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Up a line and down again: what is printed to wake the editor and changes nothing.
+const NOTHING: &str = "\x1b[A\n";
+
+/// The terminal while a line is edited on it. Dropping it shows everything that was printed, ends the editor, and leaves the
+/// terminal as it was.
 pub(crate) struct Terminal {
+    printer: Box<dyn ExternalPrinter + Send>,
+    /// Ends with the editor.
+    editing: Receiver<()>,
     #[cfg(unix)]
-    before: Option<nix::sys::termios::Termios>,
-    is_editing: Arc<AtomicBool>,
+    before: nix::sys::termios::Termios,
 }
 
 impl Terminal {
@@ -27,35 +35,80 @@ impl Terminal {
     /// cannot do that.
     pub(crate) fn open(binary: bool) -> Option<(Self, mpsc::Receiver<Input>, Sink)> {
         #[cfg(unix)]
-        let before = nix::sys::termios::tcgetattr(io::stdin()).ok();
+        let before = nix::sys::termios::tcgetattr(io::stdout()).ok()?;
         // Pasted lines are lines: each is sent, as if it had been typed.
         let config = Config::builder().bracketed_paste(false).auto_add_history(true).build();
         let history = MemHistory::with_config(&config);
         let mut editor: Editor<(), _> = Editor::with_history(config, history).ok()?;
         let mut printer = editor.create_external_printer().ok()?;
-        let is_editing = Arc::new(AtomicBool::new(false));
-        let flag = is_editing.clone();
-        let input = input::start(move |sender| edit(&mut editor, &flag, binary, &sender));
         let sink: Sink = Box::new(move |bytes| {
             let text = String::from_utf8_lossy(bytes).into_owned();
             printer.print(text).map_err(io::Error::other)
         });
+        let printer = Box::new(editor.create_external_printer().ok()?);
+        let (is_editing, editing) = sync_channel(0);
+        let input = input::start(move |sender| {
+            edit(&mut editor, binary, &sender);
+            drop((editor, is_editing));
+        });
         let terminal = Self {
+            printer,
+            editing,
             #[cfg(unix)]
             before,
-            is_editing,
         };
+        terminal.wait_for_prompt();
         Some((terminal, input, sink))
+    }
+
+    /// What is printed before the editor has begun would land in the middle of its prompt.
+    #[cfg(unix)]
+    #[expect(clippy::disallowed_methods, reason = "a terminal tells nobody when its modes change")]
+    fn wait_for_prompt(&self) {
+        use nix::sys::termios::{LocalFlags, tcgetattr};
+        const STEP: Duration = Duration::from_millis(1);
+        for _ in 0..PATIENCE.as_millis() {
+            std::thread::sleep(STEP);
+            match tcgetattr(io::stdout()) {
+                Ok(modes) if modes.local_flags.contains(LocalFlags::ICANON) => {}
+                _ => break,
+            }
+        }
+        std::thread::sleep(STEP);
+    }
+
+    #[cfg(not(unix))]
+    fn wait_for_prompt(&self) {}
+
+    /// Ends the editor, which waits for a key. There is no call for that; but it ends with its input, and looks at its input
+    /// when something is printed.
+    #[cfg(unix)]
+    fn end_editor(&mut self) -> io::Result<()> {
+        // It takes the second only after it has shown what came before the first.
+        for _ in 0..2 {
+            self.printer.print(NOTHING.to_owned()).map_err(io::Error::other)?;
+        }
+        nix::unistd::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+        self.printer.print(NOTHING.to_owned()).map_err(io::Error::other)
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.editing.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected))
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
         #[cfg(unix)]
-        if let Some(before) = &self.before {
-            _ = nix::sys::termios::tcsetattr(io::stdin(), nix::sys::termios::SetArg::TCSADRAIN, before);
+        {
+            if !self.has_ended() {
+                // An error says that it ended meanwhile, and has nobody to print to any more.
+                _ = self.end_editor();
+                _ = self.editing.recv_timeout(PATIENCE);
+            }
+            _ = nix::sys::termios::tcsetattr(io::stdout(), nix::sys::termios::SetArg::TCSANOW, &self.before);
         }
-        if self.is_editing.load(Ordering::SeqCst) {
+        if !self.has_ended() {
             // What was typed stays to be read; what follows begins a line.
             _ = io::Write::write_all(&mut io::stdout().lock(), b"\n");
         }
@@ -63,17 +116,9 @@ impl Drop for Terminal {
 }
 
 /// Gives lines until Ctrl-D or Ctrl-C.
-fn edit(
-    editor: &mut Editor<(), MemHistory>,
-    is_editing: &AtomicBool,
-    binary: bool,
-    sender: &mpsc::Sender<Input>,
-) {
+fn edit(editor: &mut Editor<(), MemHistory>, binary: bool, sender: &mpsc::Sender<Input>) {
     loop {
-        is_editing.store(true, Ordering::SeqCst);
-        let line = editor.readline(PROMPT);
-        is_editing.store(false, Ordering::SeqCst);
-        let input = match line {
+        let input = match editor.readline(PROMPT) {
             Ok(line) if binary => Input::Binary(line.into_bytes()),
             Ok(line) => Input::Text(line),
             Err(ReadlineError::Eof) => return,

@@ -1,0 +1,244 @@
+//! `aiows connect` in a pipe.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use snapbox::str;
+
+use crate::support::{LIMIT, Program, Server, check, frame, opening_and_sending, run, told};
+
+#[test]
+fn lines_out_and_messages_in() {
+    let server = Server::start(&[]);
+    check(
+        told(&["connect", &server.url], "hello\n\nwindows\r\n文字 👋\nno line end"),
+        str![[r#"
+exit code: 0
+----- stdout
+hello
+
+windows
+文字 👋
+no line end
+----- stderr
+
+"#]],
+    );
+    check(
+        told(&["connect", &server.url, "--linger", "0"], ""),
+        str![[r#"
+exit code: 0
+----- stdout
+----- stderr
+
+"#]],
+    );
+}
+
+#[test]
+fn every_answer_of_many_is_printed() {
+    let server = Server::start(&[]);
+    let lines: String = (0..20_000).map(|number| format!("line {number}\n")).collect();
+    let said = run(&["connect", &server.url], lines.as_bytes());
+    assert_eq!(said.code, Some(0));
+    assert!(said.stdout == lines.as_bytes(), "{} bytes of {}", said.stdout.len(), lines.len());
+}
+
+#[test]
+fn every_step_with_its_time() {
+    let server = Server::start(&["-s", "chat"]);
+    let said = told(
+        &[
+            "connect",
+            "-v",
+            &server.url,
+            "-s",
+            "json",
+            "-s",
+            "chat",
+            "-o",
+            "https://example.com",
+            "-H",
+            "X-One: 1",
+            "-H",
+            "Cookie: secret",
+            "-H",
+            "X-Empty:",
+        ],
+        "hello\n",
+    );
+    check(
+        said,
+        str![[r#"
+exit code: 0
+----- stdout
+hello
+----- stderr
+* connected to 127.0.0.1:PORT (DURATION)
+> GET / HTTP/1.1
+> Host: 127.0.0.1:PORT
+> Connection: Upgrade
+> Upgrade: websocket
+> User-Agent: aiowebsocket/VERSION
+> Origin: https://example.com
+> X-One: 1
+> Cookie: (6 bytes, not shown)
+> X-Empty: 
+> Sec-WebSocket-Key: KEY
+> Sec-WebSocket-Version: 13
+> Sec-WebSocket-Protocol: json, chat
+> 
+< HTTP/1.1 101 Switching Protocols
+< Upgrade: websocket
+< Connection: Upgrade
+< Sec-WebSocket-Accept: KEY
+< Sec-WebSocket-Protocol: chat
+< 
+* open: handshake DURATION, subprotocol chat
+* closed: 1000 Normal Closure
+
+"#]],
+    );
+}
+
+#[test]
+fn json_is_laid_out_and_nothing_else_is() {
+    let server = Server::start(&[]);
+    let input = "{\"b\":1.50,\"a\":[1e400,{}, [ ]],\"b\":\"x\\\",{\"}\nno json\n[]\n";
+    check(
+        told(&["connect", "--json", &server.url], input),
+        str![[r#"
+exit code: 0
+----- stdout
+{
+  "b": 1.50,
+  "a": [
+    1e400,
+    {},
+    []
+  ],
+  "b": "x\",{"
+}
+no json
+[]
+----- stderr
+
+"#]],
+    );
+}
+
+#[test]
+fn bytes_come_back_as_they_were() {
+    let server = Server::start(&[]);
+    // Every byte, in several chunks.
+    let bytes: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    let said = run(&["connect", "--binary", &server.url], &bytes);
+    assert_eq!(said.code, Some(0));
+    assert!(said.stdout == bytes, "{} bytes of {}", said.stdout.len(), bytes.len());
+}
+
+#[test]
+fn binary_messages_are_left_out_of_lines() {
+    let url = opening_and_sending(
+        [frame(2, b"\x00\x01"), frame(1, b"text\n\x1b[1m"), frame(8, &1000_u16.to_be_bytes())].concat(),
+    );
+    check(
+        told(&["connect", &url], ""),
+        str![[r#"
+exit code: 0
+----- stdout
+text
+[1m
+----- stderr
+aiows: a binary message of 2 bytes is not shown: use --binary
+
+"#]],
+    );
+}
+
+#[test]
+fn text_is_written_as_it_is_among_bytes() {
+    let url = opening_and_sending(
+        [frame(2, b"\x00\x01"), frame(1, b"text"), frame(8, &1000_u16.to_be_bytes())].concat(),
+    );
+    assert_eq!(run(&["connect", "-b", &url], b"").stdout, b"\x00\x01text");
+}
+
+#[test]
+fn the_server_ends_it_while_the_input_stays_open() {
+    let url = opening_and_sending(frame(8, &1001_u16.to_be_bytes()));
+    check(
+        Program::start(&["connect", "-v", &url]).wait().to_string(),
+        str![[r#"
+exit code: 0
+----- stdout
+----- stderr
+* connected to 127.0.0.1:PORT (DURATION)
+> GET / HTTP/1.1
+> Host: 127.0.0.1:PORT
+> Connection: Upgrade
+> Upgrade: websocket
+> User-Agent: aiowebsocket/VERSION
+> Sec-WebSocket-Key: KEY
+> Sec-WebSocket-Version: 13
+> 
+< HTTP/1.1 101 Switching Protocols
+< Upgrade: websocket
+< Connection: Upgrade
+< Sec-WebSocket-Accept: KEY
+< 
+* open: handshake DURATION, no subprotocol
+* closed: 1001 Going Away
+
+"#]],
+    );
+}
+
+#[test]
+fn a_feed_is_followed_until_the_server_ends_it() {
+    let server = Server::start(&["--broadcast"]);
+    let mut follower = Program::start(&["connect", "--linger", "forever", &server.url]);
+    drop(follower.stdin.take());
+    let mut speaker = Program::start(&["connect", &server.url]);
+    // Longer than the default would wait.
+    thread::sleep(Duration::from_millis(1200));
+    speaker.say("late");
+    assert_eq!(follower.line(), "late");
+    drop(server);
+    assert_eq!(follower.wait().code, Some(1), "a server that is killed says nothing");
+}
+
+#[test]
+fn a_reader_who_has_enough_ends_it_quietly() {
+    let server = Server::start(&[]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_aiows"))
+        .args(["connect", &server.url])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    writeln!(stdin, "first").expect("it is read");
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("an answer");
+    assert_eq!(line, "first\n");
+    drop(stdout);
+    // The input stays open: the end comes from the output. It may take more than one line until the pipe is broken, for
+    // a process that another test is just starting holds a copy of its other end.
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait().expect("a child of ours") {
+            Some(status) => break status,
+            None => assert!(began.elapsed() < LIMIT, "it ends"),
+        }
+        _ = writeln!(stdin, "more");
+        thread::sleep(Duration::from_millis(5));
+    };
+    let mut complaint = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut complaint).expect("its end");
+    assert_eq!((status.code(), complaint.as_str()), (Some(0), ""));
+}

@@ -1,0 +1,281 @@
+//! What `--help` says.
+
+use snapbox::str;
+
+use crate::support::{check, run, told};
+
+#[test]
+fn the_program() {
+    check(
+        told(&["--help"], ""),
+        str![[r#"
+exit code: 0
+----- stdout
+Looks at WebSockets from the command line. Without a command: the demo
+
+Usage: aiows [COMMAND]
+
+Commands:
+  demo         Ten rounds of conversation with an echo server, the program's own where no address is
+               given
+  connect      Sends what standard input says, prints what the server says
+  serve        Listens, and sends every message back, or to all other clients
+  ping         Measures round trips, and sums them up
+  completions  Prints completions for a shell
+  help         Print this message or the help of the given subcommand(s)
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+
+Examples:
+  aiows                                          the demo
+  aiows serve                                    an echo server on port 8765
+  aiows connect ws://127.0.0.1:PORT/             talk to it
+  aiows ping -c 10 ws://127.0.0.1:PORT/          how fast it answers
+
+Exit codes:
+    0  done; a connection was closed cleanly (1000, 1001, or no code)
+    1  no connection could be made, or it broke, or a ping was not answered
+    2  wrong usage: an option, the address, a header
+    3  the server refused the upgrade, or did not answer as a WebSocket server does
+    4  the server closed the connection with any other code
+  130  Ctrl-C (SIGINT); 143: SIGTERM; the connection was closed with 1001 first
+----- stderr
+
+"#]],
+    );
+    check(
+        told(&["--version"], ""),
+        str![[r#"
+exit code: 0
+----- stdout
+aiows VERSION
+----- stderr
+
+"#]],
+    );
+}
+
+#[test]
+fn connect() {
+    check(
+        told(&["connect", "--help"], ""),
+        str![[r#"
+exit code: 0
+----- stdout
+Sends what standard input says, prints what the server says
+
+Usage: aiows connect [OPTIONS] <URL>
+
+Arguments:
+  <URL>
+          The server's address, such as ws://127.0.0.1:PORT/feed
+
+Options:
+  -H, --header <NAME: VALUE>
+          Adds a header line to the request; may be given several times
+
+  -s, --subprotocol <NAME>
+          Offers a subprotocol, the best first; may be given several times
+
+  -o, --origin <ORIGIN>
+          Sends this Origin header, as a page of that site would
+
+  -v, --verbose
+          Tells every step of opening and closing, with its time, on standard error
+          
+          The values of Authorization, Proxy-Authorization, Cookie and Set-Cookie are not shown.
+
+  -b, --binary
+          Sends and writes bytes instead of lines
+          
+          Standard input is sent as binary messages, each what one read gave, up to 64 KiB; at a
+          terminal, each line. Payloads that arrive are written as they are with nothing between; a
+          terminal shows their size and first bytes.
+
+  -j, --json
+          Lays out messages that are JSON on several lines
+
+      --ping <SECONDS>
+          Time between pings that notice a dead server; 0 for none
+          
+          [default: 20]
+
+  -l, --linger <SECONDS>
+          When standard input has ended: closes once nothing has arrived for this long; "forever"
+          waits for the server
+          
+          [default: 1]
+
+  -h, --help
+          Print help (see a summary with '-h')
+
+Examples:
+  aiows connect ws://127.0.0.1:PORT/
+      At a terminal: a line you type is a message. Ctrl-D closes, and so does Ctrl-C.
+  echo hello | aiows connect ws://127.0.0.1:PORT/
+      In a pipe: one message a line. Closes a second after the last answer.
+  echo '{"subscribe":"trades"}' | aiows connect --json --linger forever ws://127.0.0.1:PORT/feed
+      Follows a feed until the server closes it.
+  aiows connect --binary ws://127.0.0.1:PORT/ <in.bin >out.bin
+      Bytes, untouched in both directions.
+  aiows connect -v -H 'Authorization: Bearer …' -s chat -o https://example.com ws://127.0.0.1:PORT/
+      Shows what is said while the connection opens.
+
+In a pipe, standard output has the messages and nothing else; without --binary, binary messages are
+left out. Lines are sent without their line end; each text message is written with one. At a
+terminal, control characters in messages are shown as \u{…}.
+
+Exit codes:
+    0  done; a connection was closed cleanly (1000, 1001, or no code)
+    1  no connection could be made, or it broke, or a ping was not answered
+    2  wrong usage: an option, the address, a header
+    3  the server refused the upgrade, or did not answer as a WebSocket server does
+    4  the server closed the connection with any other code
+  130  Ctrl-C (SIGINT); 143: SIGTERM; the connection was closed with 1001 first
+----- stderr
+
+"#]],
+    );
+}
+
+#[test]
+fn serve() {
+    check(
+        told(&["serve", "--help"], ""),
+        str![[r#"
+exit code: 0
+----- stdout
+Listens, and sends every message back, or to all other clients
+
+Usage: aiows serve [OPTIONS] [ADDR]
+
+Arguments:
+  [ADDR]
+          Where to listen: ADDRESS:PORT, or a port of 127.0.0.1; port 0 lets the system choose
+          
+          [default: 127.0.0.1:PORT]
+
+Options:
+  -b, --broadcast
+          Sends each message to all other clients instead of back
+          
+          A client that reads so slowly that 4 MiB or 4096 messages wait for it is closed with 1013.
+
+  -s, --subprotocol <NAME>
+          Speaks a subprotocol, the best first; may be given several times
+
+  -v, --verbose
+          Tells on standard error who comes and goes
+
+  -h, --help
+          Print help (see a summary with '-h')
+
+Examples:
+  aiows serve                        echo on ws://127.0.0.1:PORT/
+  aiows serve 0                      on a free port, which the first line tells
+  aiows serve --broadcast 0.0.0.0:9000
+                                     a chat room, open to the network
+
+The first line of standard output is "listening on ws://…/". Every path and every Origin is served.
+Ctrl-C and SIGTERM are its proper end: nobody is accepted any more, every connection is closed with
+1001 within 3 seconds, and the exit code is 0.
+----- stderr
+
+"#]],
+    );
+}
+
+#[test]
+fn ping() {
+    check(
+        told(&["ping", "--help"], ""),
+        str![[r#"
+exit code: 0
+----- stdout
+Measures round trips, and sums them up
+
+Usage: aiows ping [OPTIONS] <URL>
+
+Arguments:
+  <URL>
+          The server's address, such as ws://127.0.0.1:PORT/feed
+
+Options:
+  -H, --header <NAME: VALUE>
+          Adds a header line to the request; may be given several times
+
+  -s, --subprotocol <NAME>
+          Offers a subprotocol, the best first; may be given several times
+
+  -o, --origin <ORIGIN>
+          Sends this Origin header, as a page of that site would
+
+  -v, --verbose
+          Tells every step of opening and closing, with its time, on standard error
+          
+          The values of Authorization, Proxy-Authorization, Cookie and Set-Cookie are not shown.
+
+  -c, --count <NUMBER>
+          Ends after this many pings [default: at Ctrl-C]
+
+  -i, --interval <SECONDS>
+          Time from one ping to the next
+          
+          [default: 1]
+
+  -W, --timeout <SECONDS>
+          How long an answer may take
+          
+          [default: 10]
+
+  -h, --help
+          Print help (see a summary with '-h')
+
+Examples:
+  aiows ping ws://127.0.0.1:PORT/                one a second, until Ctrl-C
+  aiows ping -c 1000 -i 0 ws://127.0.0.1:PORT/   a thousand, one right after the other
+
+Time is from our Ping frame to the server's Pong, in µs, ms or s. The exit code is 0 if every ping
+was answered.
+----- stderr
+
+"#]],
+    );
+}
+
+#[test]
+fn completions() {
+    check(
+        told(&["completions", "--help"], ""),
+        str![[r#"
+exit code: 0
+----- stdout
+Prints completions for a shell
+
+Usage: aiows completions <SHELL>
+
+Arguments:
+  <SHELL>  The shell [possible values: bash, elvish, fish, powershell, zsh]
+
+Options:
+  -h, --help  Print help
+
+Examples:
+  aiows completions bash > ~/.local/share/bash-completion/completions/aiows
+  aiows completions zsh > ~/.zfunc/_aiows
+  aiows completions fish > ~/.config/fish/completions/aiows.fish
+----- stderr
+
+"#]],
+    );
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = run(&["completions", shell], b"");
+        assert_eq!(said.code, Some(0), "{shell}");
+        let script = String::from_utf8(said.stdout).expect("text");
+        for word in ["connect", "serve", "ping", "subprotocol", "linger"] {
+            assert!(script.contains(word), "{shell} does not know {word}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The whole program, run as a person runs it: the command, its exit code, and what it said.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests run programs against real sockets, each wait with a limit"
+)]
+
+mod connect;
+mod demo;
+mod errors;
+mod help;
+mod ping;
+mod serve;
+#[cfg(unix)]
+mod signals;
+mod support;
+#[cfg(unix)]
+mod terminal;

@@ -1,0 +1,140 @@
+//! Ctrl-C and SIGTERM.
+
+use aiowebsocket::{CloseCode, accept};
+use nix::sys::signal::Signal::{SIGINT, SIGTERM};
+use snapbox::str;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use crate::support::{LIMIT, Program, Said, Server, check, opening_and_reading};
+
+#[test]
+fn connect_says_goodbye() {
+    for (signal, code) in [(SIGINT, 130), (SIGTERM, 143)] {
+        let (seen, said) = seen_by_the_server(&["connect"], |program| {
+            assert_eq!(program.line(), "welcome");
+            program.signal(signal);
+        });
+        assert_eq!((seen, said.code), (Some(CloseCode::GOING_AWAY), Some(code)));
+        assert_eq!((said.stdout.as_slice(), said.stderr.as_slice()), (&b"welcome\n"[..], &b""[..]));
+    }
+}
+
+#[test]
+fn the_end_of_the_input_says_goodbye() {
+    let (seen, said) = seen_by_the_server(&["connect", "-l", "0"], |program| {
+        assert_eq!(program.line(), "welcome");
+        drop(program.stdin.take());
+    });
+    assert_eq!((seen, said.code), (Some(CloseCode::NORMAL), Some(0)));
+}
+
+#[test]
+fn ping_says_goodbye_and_sums_up() {
+    let (seen, said) = seen_by_the_server(&["ping", "-i", "30"], |program| {
+        program.line();
+        assert!(program.line().starts_with("1: "));
+        program.signal(SIGINT);
+    });
+    assert_eq!((seen, said.code), (Some(CloseCode::NORMAL), Some(0)));
+    assert!(String::from_utf8_lossy(&said.stdout).contains("\n1 ping, 1 answered\nmin "));
+}
+
+#[test]
+fn a_server_that_does_not_listen_is_not_waited_for_twice() {
+    let url = opening_and_reading();
+    let program = Program::start(&["connect", "-v", &url]);
+    program.error_line(|line| line.starts_with("* open"));
+    let began = std::time::Instant::now();
+    program.signal(SIGINT);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    program.signal(SIGINT);
+    assert_eq!(program.wait().code, Some(130));
+    assert!(began.elapsed().as_secs() < 2, "the second Ctrl-C ended it");
+}
+
+#[test]
+fn a_reader_that_stands_still_does_not_keep_it() {
+    // More than a pipe holds, and nobody reads it.
+    let server = Server::start(&[]);
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_aiows"))
+        .args(["connect", &server.url])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let line = [vec![b'x'; 1 << 20], vec![b'\n']].concat();
+    for _ in 0..4 {
+        std::io::Write::write_all(&mut stdin, &line).expect("it is read");
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
+    nix::sys::signal::kill(id, SIGTERM).expect("it runs");
+    let began = std::time::Instant::now();
+    while child.try_wait().expect("a child of ours").is_none() {
+        assert!(began.elapsed() < LIMIT, "it ends");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(child.wait().expect("its end").code(), Some(143));
+}
+
+#[test]
+fn serve_closes_everybody_and_ends() {
+    for signal in [SIGINT, SIGTERM] {
+        let server = Server::start(&[]);
+        let mut clients: Vec<_> = (0..2).map(|_| Program::start(&["connect", "-v", &server.url])).collect();
+        for client in &mut clients {
+            client.say("hello");
+            assert_eq!(client.line(), "hello");
+        }
+        // One that never says a word does not delay it.
+        let _silent =
+            std::net::TcpStream::connect(server.url.trim_start_matches("ws://").trim_end_matches('/'));
+        server.program.signal(signal);
+        check(
+            server.program.wait().to_string(),
+            str![[r#"
+exit code: 0
+----- stdout
+listening on ws://127.0.0.1:PORT/
+----- stderr
+
+"#]],
+        );
+        for client in clients {
+            let said = client.wait();
+            assert_eq!(said.code, Some(0));
+            assert!(String::from_utf8_lossy(&said.stderr).ends_with("* closed: 1001 Going Away\n"));
+        }
+    }
+}
+
+/// Runs `aiows` against a server in this process, does something to it once it is connected, and tells the close code that
+/// the server saw.
+fn seen_by_the_server(arguments: &[&str], act: impl FnOnce(&mut Program)) -> (Option<CloseCode>, Said) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
+    let url = format!("ws://{}/", listener.local_addr().expect("it is bound"));
+    let mut program = Program::start(&[arguments, &[url.as_str()]].concat());
+    let accepted = async {
+        let (stream, _) = listener.accept().await.expect("it comes");
+        let mut ws = accept(stream).await.expect("a request");
+        // What `connect` prints tells that it is open there too.
+        ws.send("welcome").await.expect("it reads");
+        ws
+    };
+    let mut ws = runtime.block_on(async { timeout(LIMIT, accepted).await }).expect("in time");
+    let server = runtime.spawn(async move {
+        _ = ws.recv().await;
+        ws.close_code()
+    });
+    act(&mut program);
+    let said = program.wait();
+    let seen = runtime.block_on(async { timeout(LIMIT, server).await }).expect("in time").expect("no panic");
+    (seen, said)
+}
