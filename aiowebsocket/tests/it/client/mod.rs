@@ -3,6 +3,7 @@
 mod cancel;
 mod gate;
 mod memory;
+mod parts;
 mod split;
 mod stream;
 mod tcp;

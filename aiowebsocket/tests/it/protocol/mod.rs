@@ -3,9 +3,11 @@
 
 mod assembly;
 mod closing;
+mod cutting;
 mod keepalive;
 mod memory;
 mod operations;
 mod oracles;
+mod parts;
 mod sending;
 mod spec;
