@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo check test icount icount-record docs deny
+.PHONY: help demo check test icount icount-record bench bench-quick docs deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,14 @@ icount: ## instructions per message, against the goals and the record (needs val
 icount-record: ## the same, and writes the record
 	@valgrind --version
 	$(CARGO) bench -q -p aiowebsocket --bench icount -- --record
+
+bench-quick: ## this library, its peers and the floor, in some three minutes after building (see bench/README.md)
+	@$(CARGO) --version
+	bench/run quick
+
+bench: ## the same with more rounds
+	@$(CARGO) --version
+	bench/run full
 
 docs: ## the documentation as a browser shows it
 	$(CARGO) doc --workspace --no-deps --all-features
