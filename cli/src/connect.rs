@@ -132,8 +132,9 @@ where
         return end;
     }
     let closed = ws.close(CloseCode::NORMAL, "").await;
-    output.finish().await?;
+    let written = output.finish().await;
     let end = end?;
+    written?;
     closed.map_err(|error| place.failure(&error))?;
     match ws.close_code() {
         // A complaint that crossed our own Close frame.

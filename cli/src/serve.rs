@@ -161,7 +161,10 @@ impl Service {
             _ = stopping.wait_for(|&stop| stop) => Ok(Some((CloseCode::GOING_AWAY, "the server stops"))),
         };
         let ended = match ended {
-            Ok(Some((code, reason))) => ws.close(code, reason).await,
+            Ok(Some((code, reason))) => {
+                self.tell(format_args!("{peer} is closed with {}: {reason}", name(code)));
+                ws.close(code, reason).await
+            }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };

@@ -58,6 +58,17 @@ aiows VERSION
 }
 
 #[test]
+fn the_readme_tells_the_same_codes() {
+    let help = told(&["--help"], "");
+    let codes =
+        &help[help.find("Exit codes:").expect("its end")..help.find("----- stderr").expect("the other")];
+    assert!(
+        codes.lines().count() > 6 && include_str!("../../README.md").contains(codes.trim_end()),
+        "{codes}"
+    );
+}
+
+#[test]
 fn connect() {
     check(
         told(&["connect", "--help"], ""),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aiowebsocket::{CloseCode, Error};
 use snapbox::str;
+use tokio::runtime::Builder;
 
 use crate::support::{LIMIT, Program, Server, check, plain, run};
 
@@ -50,47 +51,47 @@ from the second
 fn a_slow_client_is_given_up_and_memory_stays_bounded() {
     /// More than the kernel and the server keep for one client.
     const MESSAGES: usize = 64;
-    let server = Server::start(&["--broadcast"]);
-    let open = || async { aiowebsocket::connect(&server.url).await.expect("open") };
-    let all = async {
-        let (mut slow, mut quick, mut speaker) = (open().await, open().await, open().await);
-        let (told, mut heard) = tokio::sync::watch::channel(0);
-        let talk = async {
-            let message = vec![7_u8; 1 << 20];
-            for number in 1..=MESSAGES {
-                speaker.send(&message).await.expect("the server reads");
-                let received = quick.recv().await.expect("open").expect("a message");
-                assert_eq!(received.as_bytes().len(), message.len());
-                told.send_replace(number);
-            }
-        };
-        let sleep_and_read = async {
-            // It reads again while there is time to hear why it is thrown out.
-            heard.wait_for(|&number| number >= MESSAGES / 2).await.expect("they talk");
-            loop {
-                match slow.recv().await {
-                    Ok(Some(_)) => {}
-                    ended => return ended,
-                }
-            }
-        };
-        let ((), ended) = tokio::join!(talk, sleep_and_read);
-        match ended {
-            Err(Error::Closed { code, reason }) => {
-                assert_eq!((code, &*reason), (CloseCode::TRY_AGAIN_LATER, "this client reads too slowly"));
-            }
-            other => panic!("{other:?}"),
+    let server = Server::start(&["--broadcast", "-v"]);
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let open = || runtime.block_on(async { aiowebsocket::connect(&server.url).await.expect("open") });
+    let (mut slow, mut quick, mut speaker) = (open(), open(), open());
+    let talk = runtime.spawn(async move {
+        let message = vec![7_u8; 1 << 20];
+        for _ in 0..MESSAGES {
+            speaker.send(&message).await.expect("the server reads");
+            let received = quick.recv().await.expect("open").expect("a message");
+            assert_eq!(received.as_bytes().len(), message.len());
         }
         // The others go on.
         speaker.send("still here").await.expect("open");
         assert_eq!(quick.recv().await.expect("open").expect("a message").as_text(), Some("still here"));
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(LIMIT, all).await }).expect("in time");
+    });
+    // It reads again while there is time to hear why it is thrown out.
+    server.program.error_line(|line| line.ends_with("1013 Try Again Later: this client reads too slowly"));
+    let ended = runtime.block_on(timed(async {
+        loop {
+            match slow.recv().await {
+                Ok(Some(_)) => {}
+                ended => return ended,
+            }
+        }
+    }));
+    match ended {
+        Err(Error::Closed { code, reason }) => {
+            assert_eq!((code, &*reason), (CloseCode::TRY_AGAIN_LATER, "this client reads too slowly"));
+        }
+        other => panic!("{other:?}"),
+    }
+    runtime.block_on(timed(talk)).expect("no panic");
     #[cfg(target_os = "linux")]
     assert!(server.program.peak_memory() < 48 << 20, "64 MiB went through");
 }
 
+async fn timed<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LIMIT, future).await.expect("in time")
+}
+
+#[cfg(unix)]
 #[test]
 fn who_comes_and_goes() {
     let server = Server::start(&["-v"]);
