@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo check test icount icount-record bench bench-quick docs deny
+.PHONY: help demo check test examples loom icount icount-record bench bench-quick docs deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,17 @@ test: ## everything that is tested
 	@$(CARGO) --version
 	peers/install
 	$(CARGO) test --workspace --all-features
+	$(MAKE) examples
+
+examples: ## a server of hyper and one of axum that upgrade to this library
+	@$(CARGO) --version
+	$(CARGO) run -q -p aiowebsocket --example hyper
+	$(CARGO) run -q -p aiowebsocket --example axum
+
+loom: ## the orders in which two halves and their stream can meet
+	@$(CARGO) --version
+	RUSTFLAGS="--cfg aiowebsocket_loom" $(CARGO) test -q --release --target-dir target/loom -p aiowebsocket \
+		--no-default-features --features tokio --lib models
 
 icount: ## instructions per message, against the goals and the record (needs valgrind)
 	@valgrind --version

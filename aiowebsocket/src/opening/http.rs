@@ -178,7 +178,7 @@ pub(super) fn lines_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Lines<'
 }
 
 /// The value of Sec-WebSocket-Accept that answers this Sec-WebSocket-Key (RFC 6455 1.3 and 4.2.2).
-pub(super) fn accept_value(key: &[u8]) -> String {
+pub fn accept_value(key: &[u8]) -> String {
     // RFC 6455 1.3: a number that no server answers with unless it knows the protocol.
     const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     let mut sha1 = sha1_smol::Sha1::new();

@@ -30,7 +30,7 @@ use ::http::StatusCode;
 pub use self::accept::{AcceptProgress, Accepting};
 pub use self::error::{AcceptError, HandshakeError, ReplyError};
 pub use self::extension::Extension;
-pub use self::http::{FieldError, HeadFault, HeadLimits};
+pub use self::http::{FieldError, HeadFault, HeadLimits, accept_value};
 pub use self::refusal::Refusal;
 pub use self::request::{ExpectedAccept, RequestError, RequestHead};
 pub use self::response::Response;

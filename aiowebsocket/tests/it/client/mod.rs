@@ -4,8 +4,13 @@ mod cancel;
 mod gate;
 mod memory;
 mod parts;
+#[cfg(feature = "http")]
+mod request;
 mod split;
 mod stream;
+#[cfg(feature = "futures")]
+mod streams;
 mod tcp;
 mod time;
+mod upgraded;
 mod wire;
