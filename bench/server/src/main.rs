@@ -105,7 +105,9 @@ fn burst(mut stream: TcpStream, kind: Kind, size: usize, count: u64) -> io::Resu
     }
     let frame = block.len() / in_block as usize;
     let mut go = [0; 64];
-    stream.read(&mut go)?;
+    if stream.read(&mut go)? == 0 {
+        return Ok(());
+    }
     let mut left = count;
     while left > 0 {
         let now = left.min(in_block);
