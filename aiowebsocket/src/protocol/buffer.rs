@@ -21,9 +21,13 @@ const CLASSES: u8 = 6;
 /// The largest pooled buffer.
 pub(super) const LARGEST: usize = SMALLEST << (CLASSES - 1);
 
-/// Buffers of each size that a thread keeps, so that it never holds more than 1 MiB in all:
-/// two in use by one connection (one in, one out), and two for a callback that runs inside.
+/// Buffers of each smaller size that a thread keeps: two in use by one connection (one in, one out), and two for a
+/// callback that runs inside.
 const KEPT: usize = 4;
+
+/// Buffers of the largest size that a thread keeps: a borrowed message of 1 MiB on its way out needs that many. With the
+/// smaller ones a thread holds at most 1.5 MiB in all.
+const KEPT_LARGEST: usize = 9;
 
 /// A rest of at most this many bytes leaves the pooled buffer when its connection waits. Above it the copy would
 /// cost more than the memory is worth.
@@ -57,7 +61,8 @@ fn give(memory: Vec<u8>) {
     let class = class_of(size);
     _ = POOL.try_with(|pool| {
         let kept = &mut pool.borrow_mut()[usize::from(class)];
-        if kept.len() < KEPT {
+        let most = if class == CLASSES - 1 { KEPT_LARGEST } else { KEPT };
+        if kept.len() < most {
             kept.push(memory);
         }
     });

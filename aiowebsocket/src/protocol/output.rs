@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::buffer::{Buffer, LARGEST};
 use super::frame::{Header, MAX_HEADER, OpCode};
@@ -195,10 +195,10 @@ impl Output {
         let header = Header { fin, rsv: 0, opcode, mask, length: payload.bytes().len() as u64 };
         let mut head = [0; MAX_HEADER];
         let size = header.encode(&mut head);
+        self.tail.append(&head[..size]);
         let memory = match (header.mask, payload) {
             (None, Payload::Shared(bytes)) => bytes,
             (None, Payload::Owned(bytes)) => bytes.into(),
-            (None, Payload::Borrowed(bytes)) => Bytes::copy_from_slice(bytes),
             (Some(key), Payload::Owned(mut bytes)) => {
                 mask::apply(&mut bytes, key);
                 bytes.into()
@@ -208,14 +208,32 @@ impl Output {
                     mask::apply(&mut bytes, key);
                     bytes.freeze()
                 }
-                Err(shared) => masked_copy(&shared, key),
+                Err(shared) => return self.copy_large(header.mask, &shared),
             },
-            (Some(key), Payload::Borrowed(bytes)) => masked_copy(bytes, key),
+            (_, Payload::Borrowed(bytes)) => return self.copy_large(header.mask, bytes),
         };
-        self.tail.append(&head[..size]);
         self.seal();
         self.queued += memory.len();
         self.segments.push_back(Segment::Memory(memory));
+    }
+
+    /// A large payload that is not ours to keep, copied into as many pooled buffers as it takes. Memory of its own would have to
+    /// be zeroed or mapped first: a borrowed echo of 1 MiB took four times the processor time.
+    fn copy_large(&mut self, mask: Option<[u8; 4]>, payload: &[u8]) {
+        let mut copied = 0;
+        while copied < payload.len() {
+            if self.tail.len() >= LARGEST {
+                self.seal();
+            }
+            let n = (LARGEST - self.tail.len()).min(payload.len() - copied);
+            let (to, from) = (self.tail.room(n), &payload[copied..copied + n]);
+            match mask {
+                Some(key) => mask::copy_masked(to, from, mask::rotate(key, copied)),
+                None => to.copy_from_slice(from),
+            }
+            self.tail.filled(n);
+            copied += n;
+        }
     }
 
     /// Apart from the hot way of whole messages, so that it stays one small function.
@@ -291,10 +309,4 @@ impl Output {
         self.segments = VecDeque::new();
         n
     }
-}
-
-fn masked_copy(bytes: &[u8], key: [u8; 4]) -> Bytes {
-    let mut memory = BytesMut::zeroed(bytes.len());
-    mask::copy_masked(&mut memory, bytes, key);
-    memory.freeze()
 }
