@@ -15,7 +15,7 @@ use crate::output::Sink;
 const PROMPT: &str = "> ";
 
 /// How long the editor may take to begin and to end: it only waits for a terminal that stands still (Ctrl-S).
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Up a line and down again: what is printed to wake the editor and changes nothing.
 const NOTHING: &str = "\x1b[A\n";

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use snapbox::str;
 
-use crate::support::{LIMIT, Program, Server, check, frame, opening_and_sending, run, told};
+use crate::support::{LIMIT, Program, Server, check, end_of, frame, opening_and_sending, run, told};
 
 #[test]
 fn lines_out_and_messages_in() {
@@ -241,4 +241,29 @@ fn a_reader_who_has_enough_ends_it_quietly() {
     let mut complaint = String::new();
     child.stderr.take().expect("a pipe").read_to_string(&mut complaint).expect("its end");
     assert_eq!((status.code(), complaint.as_str()), (Some(0), ""));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written() {
+    let server = Server::start(&[]);
+    let full =
+        std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a device that is always full");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_aiows"))
+        .args(["connect", &server.url])
+        .stdin(Stdio::piped())
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // One message, and the input stays open: nothing but the failure ends it.
+    writeln!(child.stdin.as_mut().expect("a pipe"), "hello").expect("it is read");
+    let status = end_of(&mut child);
+    let mut complaint = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut complaint).expect("its end");
+    assert_eq!(status.code(), Some(1));
+    check(complaint, str![[r#"
+aiows: standard output cannot be written: No space left on device (os error 28)
+
+"#]]);
 }

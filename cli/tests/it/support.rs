@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -104,18 +104,23 @@ impl Program {
 
     /// Waits for its end while its input stays open.
     pub(crate) fn wait(mut self) -> Said {
-        let began = Instant::now();
-        let status = loop {
-            match self.child.try_wait().expect("a child of ours") {
-                Some(status) => break status,
-                None if began.elapsed() > LIMIT => panic!("the program did not end in time"),
-                None => thread::sleep(Duration::from_millis(5)),
-            }
-        };
+        let status = end_of(&mut self.child);
         let read = |handle: &mut Option<JoinHandle<Vec<u8>>>| {
             handle.take().expect("waited for once").join().expect("read to its end")
         };
         Said { code: status.code(), stdout: read(&mut self.stdout), stderr: read(&mut self.stderr) }
+    }
+}
+
+/// Waits for the end of a program.
+pub(crate) fn end_of(child: &mut Child) -> ExitStatus {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("a child of ours") {
+            return status;
+        }
+        assert!(began.elapsed() < LIMIT, "the program did not end in time");
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -14,7 +14,7 @@ use pty_process::Size;
 use pty_process::blocking::{Command, Pts, Pty, open};
 use snapbox::str;
 
-use crate::support::{LIMIT, Program, Server, check, frame, opening_and_sending, plain};
+use crate::support::{LIMIT, Program, Server, check, end_of, frame, opening_and_sending, plain};
 
 #[test]
 fn what_is_typed_survives_what_arrives() {
@@ -117,8 +117,10 @@ fn the_terminal_is_left_as_it_was() {
     terminal.kind("half");
     terminal.see("> half");
     assert!(!terminal.is_as_before(), "the editor reads keys");
+    let began = Instant::now();
     terminal.signal(Signal::SIGTERM);
     assert_eq!(terminal.end(), Some(143));
+    assert!(began.elapsed().as_secs() < 4, "the editor was ended, and not waited for in vain");
     assert!(terminal.is_as_before());
     // What comes after begins on a line of its own, and what was typed can be read.
     terminal.until("the end of the line", |_| terminal.cursor_column() == 0);
@@ -211,14 +213,7 @@ impl Terminal {
 
     /// Waits for the program's end; its exit code.
     fn end(&mut self) -> Option<i32> {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child of ours") {
-                return status.code();
-            }
-            assert!(began.elapsed() < LIMIT, "it does not end:\n{}", self.contents());
-            thread::sleep(Duration::from_millis(5));
-        }
+        end_of(&mut self.child).code()
     }
 }
 
