@@ -262,8 +262,11 @@ fn output_that_cannot_be_written() {
     let mut complaint = String::new();
     child.stderr.take().expect("a pipe").read_to_string(&mut complaint).expect("its end");
     assert_eq!(status.code(), Some(1));
-    check(complaint, str![[r#"
+    check(
+        complaint,
+        str![[r#"
 aiows: standard output cannot be written: No space left on device (os error 28)
 
-"#]]);
+"#]],
+    );
 }
