@@ -14,7 +14,7 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
@@ -49,6 +49,8 @@ pub(super) struct Driver<S> {
     backlog: Backlog,
     /// Made when the connection first waits; re-armed only when it fires.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whom the timer wakes.
+    timer_wakes: Option<Waker>,
     /// The stream was given bytes since its last flush.
     unflushed: bool,
     /// Our side of the stream is shut.
@@ -90,6 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             large: BytesMut::new(),
             backlog,
             timer: None,
+            timer_wakes: None,
             unflushed: false,
             shut: false,
             broken: None,
@@ -639,6 +642,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if next < timer.deadline() {
             timer.as_mut().reset(next);
         }
+        // It has not rung and knows whom to wake: every wait of a busy connection but the first ends here.
+        if !timer.is_elapsed() && self.timer_wakes.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
         while timer.as_mut().poll(cx).is_ready() {
             if next <= Instant::now() {
                 self.machine.handle_timeout(now(), &mut next_key);
@@ -646,6 +653,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
             timer.as_mut().reset(next);
         }
+        self.timer_wakes = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -653,6 +661,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     #[cold]
     fn release(&mut self) {
         self.timer = None;
+        self.timer_wakes = None;
         self.large = BytesMut::new();
     }
 }

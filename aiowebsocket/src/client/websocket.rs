@@ -25,8 +25,8 @@ use crate::protocol::{CloseCode, Config, Connection, Place, Role, Step};
 pub struct WebSocket<S = TcpStream> {
     pub(super) driver: Driver<S>,
     subprotocol: Option<Box<str>>,
-    /// A message that is lent and does not lie in the machine's memory.
-    lent: Option<Message>,
+    /// A message that is lent and does not lie in the machine's memory. Boxed: an idle connection has none.
+    lent: Option<Box<Message>>,
 }
 
 /// What the two ends of a connection agreed on, and the limits that one of them sets: for
@@ -111,12 +111,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn recv_part(&mut self) -> Result<Option<Part<'_>>, Error> {
         self.lent = None;
         if let Some(message) = self.driver.next_kept() {
-            return Ok(Some(self.lent.insert(message).as_ref().as_part()));
+            return Ok(Some(self.lend(message).as_part()));
         }
         match poll_fn(|cx| self.driver.poll_part(cx)).await {
             Some(Step::Message(incoming)) if incoming.place == Place::Outside => {
                 let message = self.driver.own(incoming);
-                Ok(Some(self.lent.insert(message).as_ref().as_part()))
+                Ok(Some(self.lend(message).as_part()))
             }
             Some(Step::Message(incoming)) => Ok(Some(self.driver.lend(incoming).as_part())),
             Some(Step::Part { kind, place, last }) => {
@@ -146,16 +146,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     async fn recv_ref_slowly(&mut self) -> Result<Option<MessageRef<'_>>, Error> {
         self.driver.check_whole()?;
         if let Some(message) = self.driver.next_kept() {
-            return Ok(Some(self.lent.insert(message).as_ref()));
+            return Ok(Some(self.lend(message)));
         }
         match poll_fn(|cx| self.driver.poll_next(cx)).await {
             Some(incoming) if incoming.place == Place::Outside => {
                 let message = self.driver.own(incoming);
-                Ok(Some(self.lent.insert(message).as_ref()))
+                Ok(Some(self.lend(message)))
             }
             Some(incoming) => Ok(Some(self.driver.lend(incoming))),
             None => self.driver.finish().map(|()| None),
         }
+    }
+
+    /// Lends a message that does not lie in the machine's memory.
+    fn lend(&mut self, message: Message) -> MessageRef<'_> {
+        let lent: &Message = self.lent.insert(Box::new(message));
+        lent.as_ref()
     }
 
     /// Frees a message that was lent and does not lie in the machine's memory.
