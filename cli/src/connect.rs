@@ -1,9 +1,10 @@
 //! `aiows connect`: standard input out as messages, messages in to standard output.
 
 use std::io::{IsTerminal, stdin, stdout};
+use std::pin::pin;
 use std::time::Duration;
 
-use aiowebsocket::{CloseCode, Error, WebSocket};
+use aiowebsocket::{CloseCode, Error, Receiver, Sender, WebSocket};
 use clap::Args;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -16,9 +17,6 @@ use crate::output::{Output, Style, standard_output};
 use crate::signal::{Signal, Signals};
 use crate::target::{Target, open_in_steps, tell};
 use crate::terminal::Terminal;
-
-/// Lines that are sent with one write before what arrived meanwhile is looked at.
-const BATCH: usize = 64;
 
 /// How long a person who pressed Ctrl-C waits for a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -86,28 +84,25 @@ enum End {
     Signal(Signal),
 }
 
-async fn talk<S>(
-    mut ws: WebSocket<S>,
-    options: &ConnectOptions,
-    place: &Place,
-    signals: &mut Signals,
-) -> Outcome
+async fn talk<S>(ws: WebSocket<S>, options: &ConnectOptions, place: &Place, signals: &mut Signals) -> Outcome
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let Console { terminal, mut input, mut output } = Console::open(options, place);
     // Whoever presses Ctrl-D has seen what there is.
     let linger = if terminal.is_some() { Linger(Some(Duration::ZERO)) } else { options.linger };
-    let talking = converse(&mut ws, &mut input, &mut output, linger, place);
+    // Two halves, for a server that answers stops reading while nobody reads its answers.
+    let (sender, mut receiver) = ws.split();
+    let talking = converse(&sender, &mut receiver, &mut input, &mut output, linger, place);
     let end = signals.or(talking).await.unwrap_or_else(|signal| Ok(End::Signal(signal)));
     // A second signal waits for nobody.
-    let end = signals.or(finish(&mut ws, output, end, place)).await?;
+    let end = signals.or(finish(&sender, &receiver, output, end, place)).await?;
     let was_interactive = terminal.is_some();
     // The editor ends when nobody takes its lines.
     drop(input);
     drop(terminal);
     if options.target.verbose || (was_interactive && matches!(end, Ok(End::Server))) {
-        tell(&format!("* closed: {}", name(ws.close_code().unwrap_or(CloseCode::ABNORMAL))));
+        tell(&format!("* closed: {}", name(sender.close_code().unwrap_or(CloseCode::ABNORMAL))));
     }
     Ok(match end? {
         End::Input | End::Server => Exit::Success,
@@ -117,7 +112,8 @@ where
 
 /// Closes the connection, and writes out what arrived.
 async fn finish<S>(
-    ws: &mut WebSocket<S>,
+    sender: &Sender<S>,
+    receiver: &Receiver<S>,
     output: Output,
     end: Result<End, Failure>,
     place: &Place,
@@ -127,19 +123,19 @@ where
 {
     if let Ok(End::Signal(_)) = end {
         // How it went is not asked: the program was told to end.
-        let goodbye = async { tokio::join!(ws.close(CloseCode::GOING_AWAY, ""), output.finish()) };
+        let goodbye = async { tokio::join!(sender.close(CloseCode::GOING_AWAY, ""), output.finish()) };
         _ = timeout(PATIENCE, goodbye).await;
         return end;
     }
-    let closed = ws.close(CloseCode::NORMAL, "").await;
+    let closed = sender.close(CloseCode::NORMAL, "").await;
     let written = output.finish().await;
     let end = end?;
     written?;
     closed.map_err(|error| place.failure(&error))?;
-    match ws.close_code() {
+    match sender.close_code() {
         // A complaint that crossed our own Close frame.
         Some(code) if !code.is_clean() => {
-            let reason = ws.close_reason().unwrap_or_default();
+            let reason = receiver.close_reason().unwrap_or_default();
             Err(place.failure(&Error::Closed { code, reason: reason.into() }))
         }
         _ => Ok(end),
@@ -147,7 +143,8 @@ where
 }
 
 async fn converse<S>(
-    ws: &mut WebSocket<S>,
+    sender: &Sender<S>,
+    receiver: &mut Receiver<S>,
     input: &mut mpsc::Receiver<Input>,
     output: &mut Output,
     linger: Linger,
@@ -156,62 +153,58 @@ async fn converse<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut has_input = true;
+    let mut sending = pin!(send_all(sender, input));
+    let mut is_sending = true;
     // Why the input cannot be used any further: told after the answers to what came before.
     let mut fault = None;
     loop {
         // Even who follows for ever is told of a fault.
         let quiet = linger.0.or(fault.as_ref().map(|_| QUIET));
         tokio::select! {
-            message = ws.recv() => match message.map_err(|error| place.failure(&error))? {
+            message = receiver.recv() => match message.map_err(|error| place.failure(&error))? {
                 Some(message) => output.print(message).await?,
                 None => return Ok(End::Server),
             },
-            given = input.recv(), if has_input => match given {
-                None => has_input = false,
-                Some(given) => match send(ws, given, input, place).await? {
+            sent = &mut sending, if is_sending => {
+                is_sending = false;
+                // What ended the connection is the receiver's to tell, after what arrived before.
+                match sent.unwrap_or_default() {
                     None => {}
-                    Some(Input::Broken(why)) => {
-                        fault = Some(Failure::new(Exit::Failed, why));
-                        has_input = false;
-                    }
+                    Some(Input::Broken(why)) => fault = Some(Failure::new(Exit::Failed, why)),
                     Some(_) => return Ok(End::Signal(Signal::Interrupt)),
-                },
+                }
             },
             // Writing failed after it was handed over; no other message need come for that to be told.
             failure = output.broken() => return Err(failure),
-            () = sleep(quiet.unwrap_or_default()), if !has_input && quiet.is_some() => {
+            () = sleep(quiet.unwrap_or_default()), if !is_sending && quiet.is_some() => {
                 return fault.map_or(Ok(End::Input), Err);
             }
         }
     }
 }
 
-/// Sends what was given, and what waits behind it, with one write; gives back what is no message.
-async fn send<S>(
-    ws: &mut WebSocket<S>,
-    first: Input,
-    input: &mut mpsc::Receiver<Input>,
-    place: &Place,
-) -> Result<Option<Input>, Failure>
+/// Sends what is given up to its end (`None`) or to what is no message; what waits together leaves with one write.
+async fn send_all<S>(sender: &Sender<S>, input: &mut mpsc::Receiver<Input>) -> Result<Option<Input>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let waiting = std::iter::from_fn(|| input.try_recv().ok()).take(BATCH);
-    let mut rest = None;
-    for given in std::iter::once(first).chain(waiting) {
-        let fed = match given {
-            Input::Text(line) => ws.feed(line).await,
-            Input::Binary(bytes) => ws.feed(bytes).await,
-            other => {
-                rest = Some(other);
-                break;
+    loop {
+        let given = match input.try_recv() {
+            Ok(given) => Some(given),
+            Err(_) => {
+                sender.flush().await?;
+                input.recv().await
             }
         };
-        fed.map_err(|error| place.failure(&error))?;
+        match given {
+            Some(Input::Text(line)) => sender.feed(line).await?,
+            Some(Input::Binary(bytes)) => sender.feed(bytes).await?,
+            other => {
+                sender.flush().await?;
+                return Ok(other);
+            }
+        }
     }
-    ws.flush().await.map_err(|error| place.failure(&error))?;
-    Ok(rest)
 }
 
 /// Where input comes from and output goes to.

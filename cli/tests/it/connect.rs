@@ -140,6 +140,16 @@ fn bytes_come_back_as_they_were() {
 }
 
 #[test]
+fn more_than_the_way_holds_goes_there_and_back() {
+    // The kernel keeps a few MiB in each direction: who does not read while it writes stands still.
+    let server = Server::start(&[]);
+    let bytes = vec![7; 32 << 20];
+    let said = run(&["connect", "--binary", &server.url], &bytes);
+    assert_eq!(said.code, Some(0));
+    assert!(said.stdout == bytes, "{} bytes of {}", said.stdout.len(), bytes.len());
+}
+
+#[test]
 fn binary_messages_are_left_out_of_lines() {
     let url = opening_and_sending(
         [frame(2, b"\x00\x01"), frame(1, b"text\n\x1b[1m"), frame(8, &1000_u16.to_be_bytes())].concat(),

@@ -34,9 +34,11 @@ pub(crate) struct Said {
 /// Runs `aiows` with these arguments and this standard input, to its end.
 pub(crate) fn run(arguments: &[&str], input: &[u8]) -> Said {
     let mut program = Program::start(arguments);
-    // One that ends without reading its input breaks the pipe.
-    _ = program.stdin.take().expect("a pipe").write_all(input);
-    program.end()
+    let mut stdin = program.stdin.take().expect("a pipe");
+    let input = input.to_vec();
+    // One that ends without reading its input breaks the pipe, and one that stands still blocks it.
+    drop(thread::spawn(move || stdin.write_all(&input)));
+    program.wait()
 }
 
 /// `run`, for the snapshot.
