@@ -40,7 +40,12 @@ impl EchoServer {
     pub async fn run(self) -> io::Result<()> {
         let mut connections = JoinSet::new();
         loop {
-            let (stream, _) = self.listener.accept().await?;
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                // A client that left before it was accepted is no reason to leave the others.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(error) => return Err(error),
+            };
             connections.spawn(async { echo(stream).await });
             // Those that are over are let go of, so that the set follows the number of open connections.
             while connections.try_join_next().is_some() {}
