@@ -142,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Apart, as [`recv_slowly`](Self::recv_slowly) is.
+    /// Apart, so that a message that is there costs no more than its recognition.
     async fn recv_ref_slowly(&mut self) -> Result<Option<MessageRef<'_>>, Error> {
         self.driver.check_whole()?;
         if let Some(message) = self.driver.next_kept() {

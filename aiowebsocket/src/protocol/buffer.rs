@@ -15,7 +15,7 @@ use std::ops::Range;
 /// Sizes double from this one; it is the first a connection uses.
 const SMALLEST: usize = 4 << 10;
 
-/// Sizes of pooled buffers: 4, 8, 16, 32, 64 and 128 KiB. Reads of more than 128 KiB were not faster.
+/// Sizes of pooled buffers: 4, 8, 16, 32, 64 and 128 KiB. Larger ones were not tried.
 const CLASSES: u8 = 6;
 
 /// The largest pooled buffer.
@@ -26,7 +26,7 @@ pub(super) const LARGEST: usize = SMALLEST << (CLASSES - 1);
 const KEPT: usize = 4;
 
 /// Buffers of the largest size that a thread keeps: a borrowed message of 1 MiB on its way out needs that many. With the
-/// smaller ones a thread holds at most 1.5 MiB in all.
+/// smaller ones a thread holds at most 1,648 KiB in all.
 const KEPT_LARGEST: usize = 9;
 
 /// A rest of at most this many bytes leaves the pooled buffer when its connection waits. Above it the copy would

@@ -1,8 +1,9 @@
 //! What waits to be written: frames in a row, whole large payloads between them, one cursor.
 //!
-//! Small frames are written into one pooled buffer, so that a batch leaves in one system call. A payload too large
-//! for that keeps memory of its own, masked where it lies if it is ours alone, and leaves beside the buffered
-//! frames in a vectored write. Nothing is ever moved up to close a gap: a partial write advances the cursor.
+//! Small frames are written into one pooled buffer, so that a batch leaves in one system call. A large payload that is
+//! ours keeps its memory, masked where it lies, and leaves beside the buffered frames in a vectored write; one that is
+//! only lent is copied into as many pooled buffers as it takes. A partial write advances a cursor and moves nothing;
+//! what waits moves only when a buffer has no room behind it for another frame.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -13,8 +14,8 @@ use super::buffer::{Buffer, LARGEST};
 use super::frame::{Header, MAX_HEADER, OpCode};
 use super::mask;
 
-/// Payloads above this size do not go through the pooled buffer. At 32 KiB a copy costs as much as
-/// the second entry of a vectored write.
+/// Owned payloads above this size are not copied. The same size as for what is received
+/// ([`DESTINATION_ABOVE`](super::DESTINATION_ABOVE)); other sizes were not tried.
 const OWN_MEMORY: usize = 32 << 10;
 
 /// A payload on its way out, borrowed or owned: an owned one may be masked in place.

@@ -1,12 +1,12 @@
 //! UTF-8 (RFC 6455 8.1), checked as the bytes arrive and failed at the first wrong one.
 //!
 //! Short strings go through the standard library, which reads ASCII a word at a time and has no start-up
-//! cost; longer ones through simdutf8. The border is where the two cost the same instructions.
+//! cost; longer ones through simdutf8. The border is simdutf8's own.
 //!
 //! The one `unsafe` of the crate stands here: turning checked bytes into `&str` without checking them a
 //! second time, which would double the cost of every text message.
 
-/// From this many bytes on, the vector code is cheaper. Measured by `make icount` (text workloads).
+/// From this many bytes on, the vector code is asked: its own border for whole strings.
 const SIMD_FROM: usize = 64;
 
 /// The bytes are not UTF-8.
