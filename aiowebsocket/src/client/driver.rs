@@ -25,6 +25,7 @@ use super::backlog::Backlog;
 use super::error::Error;
 use super::message::{Data, Event, Message, MessageRef, Outgoing};
 use crate::keys::next_key;
+use crate::protocol::copy::pieces;
 use crate::protocol::{
     CannotSend, CloseCode, Connection, Ending, Incoming, Kind, OpCode, Place, Step, UsageError, utf8,
 };
@@ -135,7 +136,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Step::Into { len, .. } => {
                     let poured = self.machine.pour();
                     grow(&mut self.large, len, poured.len());
-                    self.large.extend_from_slice(poured);
+                    for piece in pieces(poured) {
+                        self.large.extend_from_slice(piece);
+                    }
                     // The first bytes come through the read buffer: a header alone takes no memory.
                     match len - self.large.len() {
                         0 => {}

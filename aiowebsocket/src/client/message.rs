@@ -6,7 +6,7 @@ use std::str::Utf8Error;
 
 use bytes::Bytes;
 
-use crate::protocol::{Kind, Payload};
+use crate::protocol::{Kind, Payload, copy};
 
 /// Payloads of up to this many bytes lie inside the [`Message`] itself: most control and heartbeat messages of real
 /// feeds are that short, and an allocation costs more than everything else about them.
@@ -63,7 +63,7 @@ pub struct Part<'a> {
     pub last: bool,
 }
 
-/// Bytes, inline up to [`INLINE`] of them. A clone of a message that was copied out of the read buffer, at most 32 KiB, is
+/// Bytes, inline up to [`INLINE`] of them. A clone of a message that was copied out of the read buffer, usually at most 64 KiB, is
 /// another copy; to hand one message to many, share its [`into_bytes`](Self::into_bytes).
 #[derive(Clone)]
 pub struct Data(Repr);
@@ -200,8 +200,10 @@ impl Data {
             inline[..bytes.len()].copy_from_slice(bytes);
             let len = u8::try_from(bytes.len()).expect("INLINE fits a byte");
             Self(Repr::Inline { len, bytes: inline })
-        } else {
+        } else if bytes.len() <= copy::PIECE {
             Self(Repr::Copied(bytes.into()))
+        } else {
+            Self(Repr::Copied(copy::boxed(bytes)))
         }
     }
 

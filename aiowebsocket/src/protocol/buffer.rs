@@ -12,6 +12,8 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use super::copy::copy;
+
 /// Sizes double from this one; it is the first a connection uses.
 const SMALLEST: usize = 4 << 10;
 
@@ -154,7 +156,7 @@ impl Buffer {
 
     /// Appends `bytes` to what waits.
     pub(super) fn append(&mut self, bytes: &[u8]) {
-        self.room(bytes.len()).copy_from_slice(bytes);
+        copy(self.room(bytes.len()), bytes);
         self.filled(bytes.len());
     }
 
@@ -225,7 +227,7 @@ impl Buffer {
             self.memory.copy_within(self.start..self.end, 0);
         } else {
             let mut memory = take(size);
-            memory[..self.end - self.start].copy_from_slice(&self.memory[self.start..self.end]);
+            copy(&mut memory[..self.end - self.start], &self.memory[self.start..self.end]);
             give(std::mem::replace(&mut self.memory, memory));
             // What had to grow will have to again: the next run begins at this size.
             self.class = class_of(size);

@@ -1,6 +1,7 @@
 //! Putting messages together from fragments (RFC 6455 5.4), and the limits on that.
 
 use super::config::Config;
+use super::copy::pieces;
 use super::error::PeerError;
 use super::frame::{Header, OpCode};
 
@@ -85,7 +86,10 @@ impl Assembler {
 
     /// The next bytes of the message, unmasked and checked. Memory grows with what arrived, not with what was announced.
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+        self.bytes.reserve(bytes.len());
+        for piece in pieces(bytes) {
+            self.bytes.extend_from_slice(piece);
+        }
     }
 
     /// The last fragment is complete: the message is whole and stays readable until [`clear`](Self::clear).

@@ -13,6 +13,7 @@ mod buffer;
 mod close;
 mod config;
 mod connection;
+pub(crate) mod copy;
 mod deadline;
 mod error;
 mod frame;
@@ -46,6 +47,7 @@ pub enum Role {
 /// promise of stability.
 #[doc(hidden)]
 pub mod parts {
+    pub use super::copy::{boxed, copy};
     pub use super::mask::{apply, copy_masked, rotate};
     pub use super::utf8::{Incremental, InvalidUtf8, is_valid};
 }

@@ -11,11 +11,11 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 use super::buffer::{Buffer, LARGEST};
+use super::copy::copy;
 use super::frame::{Header, MAX_HEADER, OpCode};
 use super::mask;
 
-/// Owned payloads above this size are not copied. The same size as for what is received
-/// ([`DESTINATION_ABOVE`](super::DESTINATION_ABOVE)); other sizes were not tried.
+/// Owned payloads above this size are not copied. Other sizes were not tried.
 const OWN_MEMORY: usize = 32 << 10;
 
 /// A payload on its way out, borrowed or owned: an owned one may be masked in place.
@@ -186,7 +186,7 @@ impl Output {
         let body = &mut room[size..size + payload.len()];
         match header.mask {
             Some(key) => mask::copy_masked(body, payload, key),
-            None => body.copy_from_slice(payload),
+            None => copy(body, payload),
         }
         self.tail.filled(size + payload.len());
     }
@@ -230,7 +230,7 @@ impl Output {
             let (to, from) = (self.tail.room(n), &payload[copied..copied + n]);
             match mask {
                 Some(key) => mask::copy_masked(to, from, mask::rotate(key, copied)),
-                None => to.copy_from_slice(from),
+                None => copy(to, from),
             }
             self.tail.filled(n);
             copied += n;

@@ -1,6 +1,6 @@
 //! The fast parts, each against a version that is too simple to be wrong.
 
-use aiowebsocket::protocol::parts::{Incremental, apply, copy_masked, is_valid, rotate};
+use aiowebsocket::protocol::parts::{Incremental, apply, boxed, copy, copy_masked, is_valid, rotate};
 use aiowebsocket::protocol::{Header, MAX_CONTROL, MAX_HEADER, OpCode, PeerError};
 use proptest::prelude::*;
 
@@ -34,6 +34,17 @@ fn masking_at_every_length_and_place() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn copies_around_the_size_of_a_piece() {
+    let data = Rng::new().bytes(20_000);
+    for length in (0..3).chain(2_040..2_060).chain(4_090..4_100).chain([16_384, 20_000]) {
+        let mut copied = vec![0xee; length];
+        copy(&mut copied, &data[..length]);
+        assert!(copied == data[..length], "{length}");
+        assert!(*boxed(&data[..length]) == data[..length], "{length}");
     }
 }
 
