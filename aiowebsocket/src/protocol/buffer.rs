@@ -198,6 +198,14 @@ impl Buffer {
         detached
     }
 
+    /// Nothing waits, and little of what comes next is wanted in this memory: begins with the smallest.
+    #[cold]
+    pub(super) fn shrink(&mut self) {
+        debug_assert!(self.is_empty(), "what waits keeps its memory");
+        self.release();
+        (self.class, self.sparse) = (0, 0);
+    }
+
     /// Nothing waits: begins at the front again, in memory of the size that the traffic asks for.
     fn renew(&mut self, want: usize) {
         self.adapt();

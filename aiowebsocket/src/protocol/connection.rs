@@ -18,8 +18,9 @@ use super::state::State;
 use super::utf8;
 
 /// A payload above this size that is not yet whole is read straight to where it will stay ([`Step::Into`]); up to it
-/// a copy out of the read buffer is cheaper than memory of its own, and a lent message needs no copy at all.
-pub const DESTINATION_ABOVE: usize = 32 << 10;
+/// a copy out of the read buffer is cheaper than memory of its own, and a lent message needs no copy at all. In a burst of
+/// 40,000 bytes a message 64 KiB here took 0.89 of the processor time that 32 KiB took, and at 65,536 bytes no more.
+pub const DESTINATION_ABOVE: usize = 64 << 10;
 
 /// What to do next, answered by [`Connection::step`]. A copy, so that no borrow lasts from one step to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

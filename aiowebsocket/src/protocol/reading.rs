@@ -187,6 +187,11 @@ impl Connection {
         if filled == length {
             self.reading = Reading::Header;
             self.text.finish().map_err(|_| PeerError::NotUtf8)?;
+            // Large messages rarely come alone, and what is read of the next one before its header is known is copied
+            // later. So the next read is a short one; it costs less than the copy.
+            if self.input.is_empty() {
+                self.input.shrink();
+            }
             return Ok(Break(Step::Message(Incoming { kind, place: Place::Outside })));
         }
         let have = self.input.len().min(length - filled);

@@ -85,7 +85,7 @@ fn receive(ws: &mut WebSocket<Stream>, polls: usize, lent: bool) -> Option<Messa
 fn recv_dropped_again_and_again_loses_nothing() {
     run(async {
         for how in [How::Owned, How::Lent, How::Both] {
-            for (piece, large) in [(1, 300), (7, 40_000), (4096, 40_000), (33_000, 200_000)] {
+            for (piece, large) in [(1, 300), (7, 70_000), (4096, 70_000), (33_000, 200_000)] {
                 for polls in 1..12 {
                     let (mut ws, wire) = open(quiet(), true).await;
                     let (bytes, expected) = conversation(large);
@@ -110,7 +110,7 @@ fn recv_dropped_again_and_again_loses_nothing() {
 fn recv_dropped_once_at_any_poll_loses_nothing() {
     run(async {
         for lent in [false, true] {
-            for (piece, large) in [(1, 40), (1000, 40_000)] {
+            for (piece, large) in [(1, 40), (1000, 70_000)] {
                 for polls in 0.. {
                     let (mut ws, wire) = open(quiet(), true).await;
                     let (bytes, expected) = conversation(large);

@@ -48,13 +48,46 @@ fn an_announced_length_takes_no_memory() {
     }
 }
 
-/// A small message waits in the read buffer, which is then as large as it; that is at most 32 KiB.
+/// A small message waits in the read buffer, which is then as large as it; that is at most 64 KiB.
 #[test]
 fn a_message_that_waits_in_the_read_buffer_is_small() {
-    for length in [126_u16, 4096, 32 << 10] {
+    for length in [126_u16, 4096, 65_535] {
         let [high, low] = length.to_be_bytes();
         let peak = peak_of_header(&[0x82, 126, high, low], Config::default());
         assert!(peak < 80 << 10, "{peak} bytes for {length}");
+    }
+}
+
+/// What is read of a large message before its header is known is copied, so behind one the reads begin small again.
+#[test]
+fn behind_a_large_message_little_is_read_with_the_next_header() {
+    const LARGE: usize = 200_000;
+    let now = start_of_time();
+    let mut machine = Connection::new(Role::Client, Config::default(), &[], now);
+    for full_reads in [0, 8] {
+        // Full reads make the buffer large.
+        for _ in 0..full_reads {
+            let space = machine.space();
+            for frame in space.chunks_mut(64) {
+                frame[..2].copy_from_slice(b"\x82\x3e");
+            }
+            let n = space.len();
+            machine.received(n, now);
+            while machine.step() != Step::Read {}
+        }
+        let space = machine.space();
+        let first = space.len();
+        space.fill(7);
+        space[..10].copy_from_slice(b"\x82\x7f\0\0\0\0\0\x03\x0d\x40");
+        machine.received(first, now);
+        assert!(matches!(machine.step(), Step::Into { len: LARGE, .. }));
+        let mut large = machine.pour().to_vec();
+        assert_eq!(large.len(), first - 10);
+        machine.placed(&mut vec![7; LARGE - large.len()], now);
+        large.resize(LARGE, 7);
+        assert!(matches!(machine.step(), Step::Message(_)));
+        assert_eq!(machine.step(), Step::Read);
+        assert_eq!(machine.space().len(), 4 << 10, "after {full_reads} full reads");
     }
 }
 
