@@ -1,0 +1,50 @@
+//! What is fuzzed: plain functions over bytes, each with what must hold whatever the bytes are. `fuzz_targets/` gives them to
+//! cargo-fuzz; `tests/corpora.rs` gives them the cases of `spec/` and what fuzzing has found.
+//!
+//! | function | what it holds against what |
+//! |---|---|
+//! | [`parts`] | header, close payload, UTF-8 and masking against twins of a few lines |
+//! | [`frames`] | the machine, whole and in cuts and parts, against [`reference`]: RFC 6455 section 5 without a thought for speed |
+//! | [`response`] | the client's handshake: whole against cut, and what an opened connection must have been answered |
+//! | [`request`] | the server's handshake: whole against cut, and our own client on what it answers |
+//! | [`address`] | addresses: against `http::Uri`, and through the request that is made of them |
+//! | [`pair`] | operations on two machines: what one sends the other receives, once, in order, and both end alike |
+//! | [`tungstenite`] | the machine against another library, on the same bytes; docs/differences.md explains where they part |
+
+mod address;
+mod against;
+mod face;
+mod frames;
+mod handshake;
+pub mod heard;
+pub mod input;
+mod pair;
+mod parts;
+pub mod reference;
+pub mod seeds;
+
+pub use address::address;
+pub use against::{Difference, tungstenite};
+pub use frames::frames;
+pub use handshake::{request, response};
+pub use pair::pair;
+pub use parts::parts;
+
+/// A target: its name and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them, by the names that cargo-fuzz knows.
+pub const TARGETS: [Target; 7] = [
+    ("parts", parts),
+    ("frames", frames),
+    ("request", request),
+    ("response", response),
+    ("address", address),
+    ("pair", pair),
+    ("tungstenite", tungstenite),
+];
+
+/// Where a fake clock starts. The machine never compares it with the real one.
+fn start_of_time() -> std::time::Instant {
+    std::time::Instant::now()
+}
