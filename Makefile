@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo check test examples loom icount icount-record bench bench-quick docs deny
+.PHONY: help demo check test examples loom icount icount-record fuzz bench bench-quick docs deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,7 @@ demo: ## ten rounds of conversation with an echo server
 check: ## the quick loop: format, lints, the machine alone, unit and spec cases, docs
 	@$(CARGO) --version
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy -p aiowebsocket --no-default-features -- -D warnings
 	$(CARGO) check -p aiowebsocket --all-features
@@ -24,6 +25,7 @@ test: ## everything that is tested
 	@$(CARGO) --version
 	peers/install
 	$(CARGO) test --workspace --all-features
+	$(CARGO) test --manifest-path fuzz/Cargo.toml
 	$(MAKE) examples
 
 examples: ## a server of hyper and one of axum that upgrade to this library
@@ -35,6 +37,10 @@ loom: ## the orders in which two halves and their stream can meet
 	@$(CARGO) --version
 	RUSTFLAGS="--cfg aiowebsocket_loom" $(CARGO) test -q --release --target-dir target/loom -p aiowebsocket \
 		--no-default-features --features tokio --lib models
+
+fuzz: ## each target for FUZZ_SECONDS (600), one after the other (needs cargo-fuzz)
+	@$(CARGO) fuzz --version
+	for target in parts frames request response address pair tungstenite; do fuzz/run $$target $(FUZZ_SECONDS) || exit 1; done
 
 icount: ## instructions per message, against the goals and the record (needs valgrind)
 	@valgrind --version
