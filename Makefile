@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo check test examples loom icount icount-record fuzz bench bench-quick docs deny
+.PHONY: help demo check test python examples loom icount icount-record fuzz bench bench-quick docs deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ test: ## everything that is tested
 	$(CARGO) test --workspace --all-features
 	$(CARGO) test --manifest-path fuzz/Cargo.toml
 	$(MAKE) examples
+
+python: ## the Python package, built and installed in .local/python for PYTHON (default python3)
+	@$(CARGO) --version
+	python/install $(PYTHON)
 
 examples: ## a server of hyper and one of axum that upgrade to this library
 	@$(CARGO) --version

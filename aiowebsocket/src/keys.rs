@@ -43,6 +43,18 @@ pub fn next_key() -> [u8; 4] {
     })
 }
 
+/// Forgets the keys of this thread that were not given out, and the generator of more: the next key comes from a new seed.
+///
+/// For a child process right after `fork`, which would else mask with the keys of its parent. The child has the one thread that
+/// forked, so calling this there is enough. No key asks for the process it is in: that would cost every message.
+pub fn forget() {
+    POOL.with_borrow_mut(|pool| {
+        pool.keys = [[0; 4]; BATCH];
+        pool.next = BATCH;
+        pool.generator = None;
+    });
+}
+
 /// Sixteen random bytes for one opening handshake.
 ///
 /// # Errors
@@ -87,6 +99,24 @@ mod tests {
         assert!(keys.len() > 19_990, "{}", keys.len());
         let ones: u32 = keys.iter().map(|key| u32::from_le_bytes(*key).count_ones()).sum();
         assert!((310_000..330_000).contains(&ones), "{ones} of 640,000 bits");
+    }
+
+    /// What `fork` makes: the same generator twice. The one that forgets goes on with keys of its own.
+    #[test]
+    fn a_copy_that_forgets_draws_other_keys() {
+        let same = || Pool {
+            keys: [[0; 4]; BATCH],
+            next: BATCH,
+            generator: Some(ManuallyDrop::new(ChaCha12Rng::from_seed([7; 32]))),
+        };
+        let draw = |n| (0..n).map(|_| next_key()).collect::<Vec<_>>();
+        POOL.set(same());
+        let parents = draw(200);
+        POOL.set(same());
+        assert_eq!(draw(100), parents[..100], "a copy goes on with the keys of its parent");
+        forget();
+        let own = draw(100);
+        assert!(own.iter().filter(|key| parents.contains(key)).count() < 2);
     }
 
     #[test]

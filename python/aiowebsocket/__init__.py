@@ -1,0 +1,42 @@
+"""An asynchronous WebSocket client that follows the specification, for asyncio and uvloop.
+
+    import aiowebsocket
+
+    async with aiowebsocket.connect("ws://127.0.0.1:8765/feed") as ws:
+        await ws.send("hello")          # str is text, bytes-like is binary
+        async for message in ws:        # str or bytes
+            print(message)
+"""
+
+from .client import WebSocket, connect
+from .exceptions import (
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+    OpenTimeout,
+    ReceiveTimeout,
+    SendQueueFull,
+    WebSocketException,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConcurrencyError",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "InvalidHandshake",
+    "InvalidStatus",
+    "InvalidURI",
+    "OpenTimeout",
+    "ReceiveTimeout",
+    "SendQueueFull",
+    "WebSocket",
+    "WebSocketException",
+    "connect",
+]

@@ -1,0 +1,406 @@
+//! Awaitables: the objects that `recv()`, `send()` and the others return.
+//!
+//! `#[pyclass]` has no `am_send`, through which CPython takes the result of an awaitable without an exception in between, and its
+//! methods cost more than a short message does. So this is a type object of its own, once for each [`Operation`], which is what
+//! there is to be done, in safe Rust.
+//!
+//! ```text
+//! New ──first step──► Running ──result, exception, throw, close──► Done
+//! ```
+#![expect(unsafe_code, reason = "a type object is made of C functions")]
+
+use std::cell::Cell;
+use std::ffi::{CStr, c_int, c_void};
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::null_mut;
+
+use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration};
+use pyo3::ffi;
+use pyo3::panic::PanicException;
+use pyo3::prelude::*;
+
+/// What an awaitable does. All state is behind `&self`: stepping may run any Python code, which may step another one.
+pub(crate) trait Operation: Sized + 'static {
+    /// The name of the type, with its module.
+    const TYPE: &'static CStr;
+    /// What was called, for messages.
+    const CALL: &'static str;
+
+    /// Goes on: a result, or something that the task is to wait for.
+    fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>>;
+
+    /// Nobody waits any more: the task was cancelled, or the awaitable closed.
+    fn abandon(&self, py: Python<'_>);
+
+    /// Names the objects that it holds, for the cycle collector.
+    fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>));
+}
+
+/// How far an operation is.
+pub(crate) enum Step<'py> {
+    /// Done, with this result.
+    Done(Bound<'py, PyAny>),
+    /// The task yields this, something like a future.
+    Wait(Bound<'py, PyAny>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    New,
+    Running,
+    Done,
+}
+
+/// The object.
+#[repr(C)]
+struct Object<T> {
+    head: ffi::PyObject,
+    state: Cell<State>,
+    operation: ManuallyDrop<T>,
+}
+
+/// The type object of an operation, made once when the module is loaded.
+#[derive(Debug)]
+pub(crate) struct AwaitableType(Py<PyAny>);
+
+impl AwaitableType {
+    /// Makes the type of `T`.
+    pub(crate) fn new<T: Operation>(py: Python<'_>) -> PyResult<Self> {
+        let mut methods = [
+            method(
+                c"send",
+                send::<T> as ffi::PyCFunction,
+                ffi::METH_O,
+                c"send(value, /)\n--\n\nThe next step.",
+            ),
+            fast_method(
+                c"throw",
+                throw::<T>,
+                c"throw(type, value=None, traceback=None, /)\n--\n\nEnds it with an exception.",
+            ),
+            method(c"close", close::<T>, ffi::METH_NOARGS, c"close()\n--\n\nGives it up."),
+            ffi::PyMethodDef::zeroed(),
+        ];
+        let mut slots = [
+            slot(ffi::Py_tp_dealloc, deallocate::<T> as ffi::destructor as *mut c_void),
+            slot(ffi::Py_tp_traverse, traverse::<T> as ffi::traverseproc as *mut c_void),
+            slot(ffi::Py_tp_iter, itself as ffi::getiterfunc as *mut c_void),
+            slot(ffi::Py_tp_iternext, next::<T> as ffi::iternextfunc as *mut c_void),
+            slot(ffi::Py_am_await, itself as ffi::unaryfunc as *mut c_void),
+            slot(ffi::Py_am_send, am_send::<T> as ffi::sendfunc as *mut c_void),
+            // The type keeps a pointer to its methods for as long as it lives, which is for ever.
+            slot(
+                ffi::Py_tp_methods,
+                Box::leak(Box::new(std::mem::replace(&mut methods, [ffi::PyMethodDef::zeroed(); 4])))
+                    .as_mut_ptr()
+                    .cast(),
+            ),
+            slot(0, null_mut()),
+        ];
+        let mut spec = ffi::PyType_Spec {
+            name: T::TYPE.as_ptr(),
+            basicsize: c_int::try_from(size_of::<Object<T>>()).expect("an awaitable is small"),
+            itemsize: 0,
+            flags: c_flags(),
+            slots: slots.as_mut_ptr(),
+        };
+        // SAFETY: the spec is complete, ends with a zero slot, and its functions have the types that their slots ask for. A new
+        // reference, or null with an exception set.
+        let object = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&raw mut spec))? };
+        Ok(Self(object.unbind()))
+    }
+
+    /// A new awaitable. `T` is the operation that this type was made of.
+    #[inline]
+    pub(crate) fn awaitable<'py, T: Operation>(
+        &self,
+        py: Python<'py>,
+        operation: T,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        // SAFETY: the type is `Object<T>`'s, with room for it and the collector's head; the new object is filled before anybody sees
+        // it, and the collector does not know it before it waits.
+        unsafe {
+            let object = ffi::PyObject_GC_New::<Object<T>>(self.0.as_ptr().cast());
+            if object.is_null() {
+                return Err(PyErr::fetch(py));
+            }
+            (&raw mut (*object).state).write(Cell::new(State::New));
+            (&raw mut (*object).operation).write(ManuallyDrop::new(operation));
+            Ok(Bound::from_owned_ptr(py, object.cast()))
+        }
+    }
+}
+
+fn c_flags() -> std::ffi::c_uint {
+    let flags = ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
+    std::ffi::c_uint::try_from(flags).expect("flags of a type have 32 bits")
+}
+
+fn slot(slot: c_int, pfunc: *mut c_void) -> ffi::PyType_Slot {
+    ffi::PyType_Slot { slot, pfunc }
+}
+
+fn method(
+    name: &'static CStr,
+    function: ffi::PyCFunction,
+    flags: c_int,
+    doc: &'static CStr,
+) -> ffi::PyMethodDef {
+    ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunction: function },
+        ml_flags: flags,
+        ml_doc: doc.as_ptr(),
+    }
+}
+
+fn fast_method(name: &'static CStr, function: ffi::PyCFunctionFast, doc: &'static CStr) -> ffi::PyMethodDef {
+    ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: function },
+        ml_flags: ffi::METH_FASTCALL,
+        ml_doc: doc.as_ptr(),
+    }
+}
+
+/// Runs a C function's body: a panic becomes an exception, and so does a call while the interpreter ends.
+#[inline]
+pub(crate) fn guarded<R>(failed: R, body: impl FnOnce(Python<'_>) -> PyResult<R>) -> R {
+    let run = |py: Python<'_>| match catch_unwind(AssertUnwindSafe(|| body(py))) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            error.restore(py);
+            Err(())
+        }
+        Err(panic) => {
+            panicked(panic.as_ref()).restore(py);
+            Err(())
+        }
+    };
+    match Python::try_attach(run) {
+        Some(Ok(value)) => value,
+        _ => failed,
+    }
+}
+
+#[cold]
+fn panicked(panic: &(dyn std::any::Any + Send)) -> PyErr {
+    let text =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    PanicException::new_err((text.unwrap_or("a panic without a message").to_owned(),))
+}
+
+/// The object behind a pointer that CPython gives to one of its type's functions.
+///
+/// # Safety
+/// `slf` is an `Object<T>` that outlives `'a`.
+#[inline]
+unsafe fn object<'a, T>(slf: *mut ffi::PyObject) -> &'a Object<T> {
+    // SAFETY: the caller's word.
+    unsafe { &*slf.cast() }
+}
+
+impl<T: Operation> Object<T> {
+    /// One step.
+    #[inline]
+    fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
+        match self.state.get() {
+            State::New => self.state.set(State::Running),
+            State::Running => {}
+            State::Done => return Err(reused(T::CALL)),
+        }
+        let step = self.operation.step(py);
+        if !matches!(step, Ok(Step::Wait(_))) {
+            self.state.set(State::Done);
+        }
+        step
+    }
+
+    fn give_up(&self, py: Python<'_>) {
+        if self.state.replace(State::Done) == State::Running {
+            self.operation.abandon(py);
+        }
+    }
+}
+
+#[cold]
+fn reused(call: &str) -> PyErr {
+    PyRuntimeError::new_err(format!("{call} was awaited already"))
+}
+
+/// Lets the collector know of an object that waits: only such a one can be part of a cycle for long.
+///
+/// # Safety
+/// `slf` is an `Object`.
+unsafe fn track(slf: *mut ffi::PyObject) {
+    // SAFETY: an object of a type with the collector's head.
+    unsafe {
+        if ffi::PyObject_GC_IsTracked(slf) == 0 {
+            ffi::PyObject_GC_Track(slf.cast());
+        }
+    }
+}
+
+unsafe extern "C" fn am_send<T: Operation>(
+    slf: *mut ffi::PyObject,
+    _value: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    let (sent, value) = guarded((ffi::PySendResult::PYGEN_ERROR, null_mut()), |py| {
+        // SAFETY: CPython calls this with an object of this type, which it holds meanwhile.
+        let this = unsafe { object::<T>(slf) };
+        Ok(match this.step(py)? {
+            Step::Done(value) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
+            Step::Wait(value) => {
+                // SAFETY: as above.
+                unsafe { track(slf) };
+                (ffi::PySendResult::PYGEN_NEXT, value.into_ptr())
+            }
+        })
+    });
+    // SAFETY: a place for the result, as the slot has it.
+    unsafe { *result = value };
+    sent
+}
+
+unsafe extern "C" fn next<T: Operation>(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    guarded(null_mut(), |py| {
+        // SAFETY: CPython calls this with an object of this type, which it holds meanwhile.
+        let this = unsafe { object::<T>(slf) };
+        match this.step(py)? {
+            // An iterator that ends without an exception has no value.
+            Step::Done(value) if value.is_none() => Ok(null_mut()),
+            Step::Done(value) => {
+                // SAFETY: sets the exception; the values are no tuples and no exceptions, which would be taken apart.
+                unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value.as_ptr()) };
+                Ok(null_mut())
+            }
+            Step::Wait(value) => {
+                // SAFETY: as above.
+                unsafe { track(slf) };
+                Ok(value.into_ptr())
+            }
+        }
+    })
+}
+
+unsafe extern "C" fn send<T: Operation>(
+    slf: *mut ffi::PyObject,
+    _value: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guarded(null_mut(), |py| {
+        // SAFETY: CPython calls this with an object of this type, which it holds meanwhile.
+        let this = unsafe { object::<T>(slf) };
+        match this.step(py)? {
+            Step::Done(value) => Err(PyStopIteration::new_err((value.unbind(),))),
+            Step::Wait(value) => {
+                // SAFETY: as above.
+                unsafe { track(slf) };
+                Ok(value.into_ptr())
+            }
+        }
+    })
+}
+
+unsafe extern "C" fn throw<T: Operation>(
+    slf: *mut ffi::PyObject,
+    arguments: *mut *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    guarded(null_mut(), |py| {
+        // SAFETY: CPython calls this with an object of this type and `count` arguments, all of which it holds meanwhile.
+        let (this, arguments) = unsafe {
+            (object::<T>(slf), std::slice::from_raw_parts(arguments, usize::try_from(count).unwrap_or(0)))
+        };
+        // SAFETY: as above.
+        let argument =
+            |i: usize| arguments.get(i).map(|argument| unsafe { Bound::from_borrowed_ptr(py, *argument) });
+        let (kind, value) = (argument(0), argument(1).filter(|value| !value.is_none()));
+        this.give_up(py);
+        let Some(kind) = kind else { return Err(PyRuntimeError::new_err("throw() needs an exception")) };
+        Err(match value {
+            None => PyErr::from_value(kind),
+            Some(value) if value.is_instance_of::<pyo3::exceptions::PyBaseException>() => {
+                PyErr::from_value(value)
+            }
+            Some(value) => PyErr::from_value(kind.call1((value,))?),
+        })
+    })
+}
+
+unsafe extern "C" fn close<T: Operation>(
+    slf: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guarded(null_mut(), |py| {
+        // SAFETY: CPython calls this with an object of this type, which it holds meanwhile.
+        unsafe { object::<T>(slf) }.give_up(py);
+        Ok(py.None().into_ptr())
+    })
+}
+
+unsafe extern "C" fn itself(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: an object that the caller holds.
+    unsafe { ffi::Py_NewRef(slf) }
+}
+
+unsafe extern "C" fn traverse<T: Operation>(
+    slf: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    argument: *mut c_void,
+) -> c_int {
+    // SAFETY: the collector calls this with an object of this type; it keeps its type.
+    unsafe {
+        let mut visited = visit(ffi::Py_TYPE(slf).cast(), argument);
+        object::<T>(slf).operation.traverse(&mut |held| {
+            if visited == 0 {
+                visited = visit(held.as_ptr(), argument);
+            }
+        });
+        visited
+    }
+}
+
+unsafe extern "C" fn deallocate<T: Operation>(slf: *mut ffi::PyObject) {
+    // SAFETY: CPython calls this once, for an object of this type that nobody holds. The collector forgets it first; what is freed is what
+    // was made, and the type was held by its object.
+    unsafe {
+        if ffi::PyObject_GC_IsTracked(slf) != 0 {
+            ffi::PyObject_GC_UnTrack(slf.cast());
+        }
+        let kind = ffi::Py_TYPE(slf);
+        let this: *mut Object<T> = slf.cast();
+        let state = (*this).state.get();
+        // While the interpreter ends, what the operation holds is left to the process's end.
+        _ = Python::try_attach(|py| {
+            let body = AssertUnwindSafe(|| {
+                match state {
+                    State::New => warn_unawaited(py, T::CALL),
+                    State::Running => (*this).operation.abandon(py),
+                    State::Done => {}
+                }
+                ManuallyDrop::drop(&mut (*this).operation);
+            });
+            // A destructor has nobody to tell.
+            drop(catch_unwind(body));
+        });
+        ffi::PyObject_GC_Del(slf.cast());
+        ffi::Py_DECREF(kind.cast());
+    }
+}
+
+/// A call that was never awaited did nothing.
+#[cold]
+fn warn_unawaited(py: Python<'_>, call: &str) {
+    let pending = PyErr::take(py);
+    let category = py.get_type::<PyRuntimeWarning>();
+    let text = std::ffi::CString::new(format!("{call} was never awaited, so nothing happened"))
+        .expect("no zero byte");
+    if let Err(error) = PyErr::warn(py, &category, &text, 1) {
+        error.write_unraisable(py, None);
+    }
+    if let Some(pending) = pending {
+        pending.restore(py);
+    }
+}

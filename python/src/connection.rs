@@ -1,0 +1,831 @@
+//! An open connection on an event loop: who is called when the socket can be read or written, and who waits for what.
+//!
+//! The order of every turn: step through what was read before, read, and only when the socket has nothing more judge the
+//! deadline. A pong that lies in the kernel is therefore never mistaken for a dead peer.
+//!
+//! A task that waits for a message is stepped from within the callback that read it. Such a step runs any code, also code that
+//! calls this connection again, so after each one everything is looked at afresh, and no borrow of the state lasts over one.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use aiowebsocket::protocol::{CloseCode, Config, Connection as Machine, Kind, Role};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use crate::clock::now;
+use crate::errors;
+use crate::gil::GilCell;
+use crate::globals::Globals;
+use crate::opening::Opened;
+use crate::operations::{Close, Closed, Ping, Receive, Send, SendMany, Wants};
+use crate::pump::{Next, Pump, Read, Written};
+use crate::turn::Turn;
+use crate::waiter::Waiter;
+
+/// Queued bytes from which a corked connection writes all the same: what one write can usually put into a socket.
+pub(crate) const WRITE_AHEAD: usize = 128 << 10;
+
+/// What a kept message costs beside its bytes: the head of its object, and its place in the queue.
+const MESSAGE_COST: usize = 64;
+
+/// An open WebSocket connection.
+#[pyclass(frozen, subclass, weakref, module = "aiowebsocket._aiowebsocket")]
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) event_loop: Py<PyAny>,
+    pub(crate) waiter: Py<Waiter>,
+    fd: i32,
+    subprotocol: Option<Py<PyAny>>,
+    pub(crate) state: GilCell<State>,
+}
+
+/// What changes.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) pump: Pump,
+    /// Messages that came while nobody waited, each with its size.
+    backlog: VecDeque<(Py<PyAny>, usize)>,
+    backlog_size: usize,
+    pub(crate) turn: Turn,
+    /// A turn was asked for, because this one was long.
+    turn_asked: bool,
+    /// How many `cork()` are entered.
+    pub(crate) corks: u32,
+    /// `close()` was called: messages are dropped.
+    is_closing: bool,
+    /// The end was reached: nothing is read or written any more.
+    has_ended: bool,
+    /// The event loop was told of the end.
+    is_released: bool,
+    /// The event loop calls when there is something to read.
+    watches_reads: bool,
+    /// The event loop calls when there is room to write.
+    watches_writes: bool,
+    /// When the event loop calls for the time, and its handle.
+    timer: Option<(Instant, Py<PyAny>)>,
+    /// Futures of those who wait until this many bytes have left.
+    senders: VecDeque<(u64, Py<PyAny>)>,
+    /// Futures of those who wait for the pong to this ping.
+    pings: Vec<(u64, Py<PyAny>)>,
+    /// Futures of those who wait for the end.
+    closers: Vec<Py<PyAny>>,
+}
+
+/// How far the messages that were read were given away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivered {
+    /// All of them.
+    All,
+    /// There is no room to keep more.
+    Full,
+    /// The event loop has its turn first.
+    TurnOver,
+    /// The end.
+    End,
+}
+
+impl State {
+    /// The next message, `bytes` or `str`, where one is there.
+    #[inline]
+    pub(crate) fn next_message<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if !self.backlog.is_empty() {
+            return Ok(self.next_kept(py));
+        }
+        if self.has_ended || self.pump.advance(py)? != Next::Message {
+            return Ok(None);
+        }
+        let Some((message, size)) = self.pump.take(py)? else { return Ok(None) };
+        self.turn.count(size);
+        Ok(Some(message))
+    }
+
+    fn next_kept<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let (message, size) = self.backlog.pop_front()?;
+        self.backlog_size -= size + MESSAGE_COST;
+        if self.backlog.is_empty() {
+            // An idle connection keeps no queue.
+            self.backlog = VecDeque::new();
+        }
+        self.turn.count(size);
+        Some(message.into_bound(py))
+    }
+
+    fn backlog_has_room(&self) -> bool {
+        self.backlog_size < self.pump.machine.config().max_backlog
+    }
+
+    /// Reading stopped for want of room, and half of it is free again.
+    pub(crate) fn may_resume(&self) -> bool {
+        !self.watches_reads
+            && !self.is_released
+            && self.backlog_size <= self.pump.machine.config().max_backlog / 2
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+}
+
+impl Connection {
+    /// The callback for a socket that can be read, and the loop behind it.
+    fn read_on(slf: &Bound<'_, Self>, mut may_read: bool) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().state.borrow(py).turn.begin();
+        let delivered = loop {
+            let delivered = Self::deliver(slf)?;
+            if delivered != Delivered::All || !may_read {
+                break delivered;
+            }
+            let mut state = slf.get().state.borrow(py);
+            if state.has_ended || state.turn.is_over() {
+                break delivered;
+            }
+            match state.pump.read(py, now())? {
+                Read::Filled(_) => {}
+                // What is there is delivered, then the socket is left until it can be read again.
+                Read::Some(_) | Read::End => may_read = false,
+                Read::Nothing => break delivered,
+            }
+        };
+        Self::settle(slf, Some(delivered != Delivered::Full))
+    }
+
+    /// Gives away what was read: to the task that waits as long as it does, then to the backlog, so that pings behind messages
+    /// are answered.
+    fn deliver(slf: &Bound<'_, Self>) -> PyResult<Delivered> {
+        let py = slf.py();
+        loop {
+            let waiter = slf.get().waiter.bind(py);
+            let mut state = slf.get().state.borrow(py);
+            if state.has_ended {
+                return Ok(Delivered::End);
+            }
+            let parked = waiter.get().is_parked(py);
+            if !parked || state.backlog.is_empty() {
+                match state.pump.advance(py)? {
+                    Next::Message => {}
+                    Next::Read => return Ok(Delivered::All),
+                    Next::End => {
+                        state.has_ended = true;
+                        return Ok(Delivered::End);
+                    }
+                }
+            }
+            if state.is_closing {
+                state.pump.discard();
+            } else if parked {
+                if state.turn.is_over() {
+                    drop(state);
+                    Self::ask_turn(slf)?;
+                    return Ok(Delivered::TurnOver);
+                }
+                drop(state);
+                Waiter::wake(waiter)?;
+            } else if state.backlog_has_room() {
+                if let Some((message, size)) = state.pump.take(py)? {
+                    state.backlog_size += size + MESSAGE_COST;
+                    state.backlog.push_back((message.unbind(), size));
+                }
+            } else {
+                return Ok(Delivered::Full);
+            }
+        }
+    }
+
+    /// After anything that may have moved the machine: writes, tells those who wait, and asks the event loop for what is needed next;
+    /// `reads` says whether to watch for bytes, where that changes.
+    pub(crate) fn settle(slf: &Bound<'_, Self>, reads: Option<bool>) -> PyResult<()> {
+        let py = slf.py();
+        let mut state = slf.get().state.borrow(py);
+        let written = if state.corks > 0 && state.pump.machine.queued() < WRITE_AHEAD {
+            Written::All
+        } else {
+            state.pump.write()
+        };
+        if state.pump.machine.ending().is_some() && !state.has_ended {
+            // What came before the end is given away first.
+            drop(state);
+            Self::deliver(slf)?;
+            state = slf.get().state.borrow(py);
+        }
+        if state.has_ended {
+            drop(state);
+            return Self::release(slf);
+        }
+        let wants_writes = written == Written::Blocked;
+        let wants_reads = reads.unwrap_or(state.watches_reads);
+        let needs_loop = wants_writes != state.watches_writes
+            || wants_reads != state.watches_reads
+            || !state.senders.is_empty()
+            || !state.pings.is_empty();
+        if needs_loop {
+            drop(state);
+            Self::ask_calls(slf, wants_reads, wants_writes)?;
+            Self::tell_senders(slf)?;
+            Self::tell_pings(slf)?;
+            state = slf.get().state.borrow(py);
+        }
+        let next = state.pump.machine.next_timeout();
+        let is_armed = match (next, &state.timer) {
+            (None, _) => true,
+            (Some(next), Some((at, _))) => *at <= next,
+            (Some(_), None) => false,
+        };
+        drop(state);
+        if is_armed { Ok(()) } else { Self::arm(slf) }
+    }
+
+    /// Asks the event loop to call, or not to, when the socket can be read and written.
+    #[cold]
+    fn ask_calls(slf: &Bound<'_, Self>, reads: bool, writes: bool) -> PyResult<()> {
+        let py = slf.py();
+        let (had_reads, had_writes) = {
+            let mut state = slf.get().state.borrow(py);
+            if reads != state.watches_reads {
+                state.pump.machine.pause_reading(!reads);
+            }
+            (
+                std::mem::replace(&mut state.watches_reads, reads),
+                std::mem::replace(&mut state.watches_writes, writes),
+            )
+        };
+        let event_loop = slf.get().event_loop.bind(py);
+        let fd = slf.get().fd;
+        match (had_reads, reads) {
+            (false, true) => {
+                let callback = slf.getattr(intern!(py, "_on_readable"))?;
+                event_loop.call_method1(intern!(py, "add_reader"), (fd, callback))?;
+            }
+            (true, false) => {
+                event_loop.call_method1(intern!(py, "remove_reader"), (fd,))?;
+            }
+            _ => {}
+        }
+        match (had_writes, writes) {
+            (false, true) => {
+                let callback = slf.getattr(intern!(py, "_on_writable"))?;
+                event_loop.call_method1(intern!(py, "add_writer"), (fd, callback))?;
+            }
+            (true, false) => {
+                event_loop.call_method1(intern!(py, "remove_writer"), (fd,))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Asks the event loop for another turn.
+    #[cold]
+    pub(crate) fn ask_turn(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if !std::mem::replace(&mut slf.get().state.borrow(py).turn_asked, true) {
+            let turn = slf.getattr(intern!(py, "_on_turn"))?;
+            slf.get().event_loop.bind(py).call_method1(intern!(py, "call_soon"), (turn,))?;
+        }
+        Ok(())
+    }
+
+    /// Asks the event loop to call when the machine's next deadline is due.
+    #[cold]
+    fn arm(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(next) = slf.get().state.borrow(py).pump.machine.next_timeout() else { return Ok(()) };
+        let seconds = next.saturating_duration_since(now()).as_secs_f64();
+        let handle = slf
+            .get()
+            .event_loop
+            .bind(py)
+            .call_method1(intern!(py, "call_later"), (seconds, slf.getattr(intern!(py, "_on_time"))?))?
+            .unbind();
+        let old = slf.get().state.borrow(py).timer.replace((next, handle));
+        if let Some((_, old)) = old {
+            old.bind(py).call_method0(intern!(py, "cancel"))?;
+        }
+        Ok(())
+    }
+
+    /// Those whose messages have left may go on; after the end, or where the socket takes no more, they are told so.
+    fn tell_senders(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        loop {
+            let (sender, broken) = {
+                let mut state = slf.get().state.borrow(py);
+                let broken = state.has_ended || state.pump.is_write_broken();
+                let Some((target, _)) = state.senders.front() else { return Ok(()) };
+                if !broken && !state.pump.has_sent(*target) {
+                    return Ok(());
+                }
+                let sender = state.senders.pop_front().map(|(_, sender)| sender);
+                (sender, broken)
+            };
+            let Some(sender) = sender else { return Ok(()) };
+            let error = broken.then(|| slf.get().closed_error(py));
+            conclude(sender.bind(py), error, py.None())?;
+        }
+    }
+
+    fn tell_pings(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        loop {
+            let (ping, answer) = {
+                let mut state = slf.get().state.borrow(py);
+                let answered = state.pump.machine.round_trip();
+                let has_ended = state.has_ended;
+                let due = state
+                    .pings
+                    .iter()
+                    .position(|(id, _)| has_ended || answered.is_some_and(|(answered, _)| *id <= answered));
+                let Some(due) = due else { return Ok(()) };
+                let (id, ping) = state.pings.swap_remove(due);
+                (ping, answered.filter(|(answered, _)| id <= *answered).map(|(_, time)| time))
+            };
+            let (error, result) = match answer {
+                Some(time) => (None, time.as_secs_f64().into_pyobject(py)?.into_any().unbind()),
+                None => (Some(slf.get().closed_error(py)), py.None()),
+            };
+            conclude(ping.bind(py), error, result)?;
+        }
+    }
+
+    /// The connection is over: the event loop is asked for nothing more, the socket is closed, and everybody is told.
+    #[cold]
+    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if std::mem::replace(&mut slf.get().state.borrow(py).is_released, true) {
+            return Ok(());
+        }
+        Self::ask_calls(slf, false, false)?;
+        let (timer, closers) = {
+            let mut state = slf.get().state.borrow(py);
+            state.pump.release();
+            (state.timer.take(), std::mem::take(&mut state.closers))
+        };
+        if let Some((_, timer)) = timer {
+            timer.bind(py).call_method0(intern!(py, "cancel"))?;
+        }
+        Self::tell_senders(slf)?;
+        Self::tell_pings(slf)?;
+        for closer in closers {
+            conclude(closer.bind(py), None, py.None())?;
+        }
+        let waiter = slf.get().waiter.bind(py);
+        if waiter.get().is_parked(py) { Waiter::wake(waiter) } else { Ok(()) }
+    }
+
+    /// What `recv` and `send` raise after the end.
+    pub(crate) fn closed_error(&self, py: Python<'_>) -> PyErr {
+        let (ending, broken) = {
+            let state = self.state.borrow(py);
+            (state.pump.outcome(), state.pump.broken().map(errors::copy))
+        };
+        errors::closed(py, ending.as_ref(), broken)
+    }
+
+    /// A future of the event loop.
+    pub(crate) fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.event_loop.bind(py).call_method0(intern!(py, "create_future"))
+    }
+
+    /// A future that is done when everything queued now has left.
+    pub(crate) fn wait_sent<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let future = self.future(py)?;
+        let mut state = self.state.borrow(py);
+        let target = state.pump.sent_when_empty();
+        state.senders.push_back((target, future.clone().unbind()));
+        Ok(future)
+    }
+
+    /// A future that is done with the answer to this ping.
+    pub(crate) fn wait_pong<'py>(&self, py: Python<'py>, id: u64) -> PyResult<Bound<'py, PyAny>> {
+        let future = self.future(py)?;
+        self.state.borrow(py).pings.push((id, future.clone().unbind()));
+        Ok(future)
+    }
+
+    /// A future that is done at the end; none where that has come.
+    pub(crate) fn wait_end<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.state.borrow(py).is_released {
+            return Ok(None);
+        }
+        let future = self.future(py)?;
+        self.state.borrow(py).closers.push(future.clone().unbind());
+        Ok(Some(future))
+    }
+
+    /// Begins the closing handshake. What waits to be received is dropped.
+    pub(crate) fn begin_close(slf: &Bound<'_, Self>, code: u16, reason: &str) -> PyResult<()> {
+        let py = slf.py();
+        let dropped = {
+            let mut state = slf.get().state.borrow(py);
+            if state.has_ended {
+                return Ok(());
+            }
+            state
+                .pump
+                .machine
+                .close(CloseCode::new(code), reason, now())
+                .map_err(|error| PyValueError::new_err(error.to_string()))?;
+            state.is_closing = true;
+            state.backlog_size = 0;
+            std::mem::take(&mut state.backlog)
+        };
+        drop(dropped);
+        Self::deliver(slf)?;
+        Self::settle(slf, Some(true))
+    }
+
+    /// Goes on reading after the backlog was emptied far enough.
+    #[cold]
+    pub(crate) fn resume(slf: &Bound<'_, Self>) -> PyResult<()> {
+        // In a turn of its own: the caller is in the middle of taking a message.
+        Self::ask_turn(slf)
+    }
+
+    fn receive<'py>(
+        slf: &Bound<'py, Self>,
+        wants: Wants,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let operation = Receive::new(slf.clone().unbind(), wants, timeout);
+        Globals::get(slf.py()).receive.awaitable(slf.py(), operation)
+    }
+}
+
+/// Gives a future its result, unless whoever waited for it has gone.
+fn conclude(future: &Bound<'_, PyAny>, error: Option<PyErr>, result: Py<PyAny>) -> PyResult<()> {
+    let py = future.py();
+    if future.call_method0(intern!(py, "done"))?.is_truthy()? {
+        return Ok(());
+    }
+    match error {
+        Some(error) => future.call_method1(intern!(py, "set_exception"), (error.into_value(py),))?,
+        None => future.call_method1(intern!(py, "set_result"), (result,))?,
+    };
+    Ok(())
+}
+
+/// A time limit in seconds; `None` for none.
+fn seconds(value: Option<f64>, name: &str) -> PyResult<Option<Duration>> {
+    value
+        .map(|value| {
+            Duration::try_from_secs_f64(value)
+                .map_err(|_| PyValueError::new_err(format!("{name} is {value}, and no number of seconds")))
+        })
+        .transpose()
+}
+
+#[pymethods]
+impl Connection {
+    #[new]
+    #[pyo3(signature = (event_loop, fd, opened, *, ping_interval, ping_timeout, close_timeout, max_size, receive_window, send_window))]
+    #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
+    fn new(
+        py: Python<'_>,
+        event_loop: Py<PyAny>,
+        fd: i32,
+        opened: &Opened,
+        ping_interval: Option<f64>,
+        ping_timeout: Option<f64>,
+        close_timeout: Option<f64>,
+        max_size: Option<u64>,
+        receive_window: usize,
+        send_window: usize,
+    ) -> PyResult<Self> {
+        let mut config = Config::default();
+        config.keepalive = match seconds(ping_interval, "ping_interval")? {
+            Some(interval) => Some(aiowebsocket::KeepAlive {
+                interval,
+                timeout: seconds(ping_timeout, "ping_timeout")?.unwrap_or(Duration::MAX),
+            }),
+            None => None,
+        };
+        config.close_timeout = seconds(close_timeout, "close_timeout")?.unwrap_or(Duration::MAX);
+        config.max_message = max_size.unwrap_or(u64::MAX >> 1);
+        config.max_frame = config.max_message;
+        config.max_backlog = receive_window;
+        config.max_queue = send_window;
+        let socket = crate::socket::adopt(fd)?;
+        let machine = Machine::new(Role::Client, config, opened.leftover(), now());
+        let waiter = Py::new(py, Waiter::new(event_loop.clone_ref(py)))?;
+        Ok(Self {
+            event_loop,
+            waiter,
+            fd,
+            subprotocol: opened.subprotocol(py),
+            state: GilCell::new(State {
+                pump: Pump::new(socket, machine),
+                backlog: VecDeque::new(),
+                backlog_size: 0,
+                turn: Turn::default(),
+                turn_asked: false,
+                corks: 0,
+                is_closing: false,
+                has_ended: false,
+                is_released: false,
+                watches_reads: false,
+                watches_writes: false,
+                timer: None,
+                senders: VecDeque::new(),
+                pings: Vec::new(),
+                closers: Vec::new(),
+            }),
+        })
+    }
+
+    /// Begins to read. What came behind the handshake is delivered first.
+    fn _start(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::read_on(slf, false)
+    }
+
+    fn _on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::read_on(slf, true)
+    }
+
+    fn _on_turn(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().state.borrow(slf.py()).turn_asked = false;
+        Self::read_on(slf, false)
+    }
+
+    fn _on_writable(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::settle(slf, None)
+    }
+
+    fn _on_time(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().state.borrow(py).timer = None;
+        // Where reading is paused the machine judges nobody; else what the socket has is heard first.
+        if slf.get().state.borrow(py).watches_reads {
+            Self::read_on(slf, true)?;
+        }
+        slf.get().state.borrow(py).pump.handle_timeout(now());
+        Self::settle(slf, None)
+    }
+
+    /// The next message: `str` for text, `bytes` for binary.
+    #[pyo3(signature = (timeout=None))]
+    fn recv<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        Self::receive(slf, Wants::One, timeout)
+    }
+
+    /// The next message where one is there, else `None`.
+    fn recv_nowait<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        let (message, resumes, has_ended) = {
+            let mut state = slf.get().state.borrow(py);
+            (state.next_message(py)?, state.may_resume(), state.has_ended)
+        };
+        if resumes {
+            Self::resume(slf)?;
+        }
+        if message.is_none() && has_ended {
+            return Err(slf.get().closed_error(py));
+        }
+        Ok(message)
+    }
+
+    /// Waits for a message, then takes all that are there: a list of at most `max`.
+    #[pyo3(signature = (max=None, timeout=None))]
+    fn recv_many<'py>(
+        slf: &Bound<'py, Self>,
+        max: Option<usize>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if max == Some(0) {
+            return Err(PyValueError::new_err("max is 0, so there is nothing to wait for"));
+        }
+        Self::receive(slf, Wants::Many(max.unwrap_or(usize::MAX)), timeout)
+    }
+
+    /// What is there, in lists, until the connection is closed: `async for batch in ws.batches()`.
+    #[pyo3(signature = (max=None))]
+    fn batches(slf: &Bound<'_, Self>, max: Option<usize>) -> PyResult<Batches> {
+        if max == Some(0) {
+            return Err(PyValueError::new_err("max is 0, so there is nothing to wait for"));
+        }
+        Ok(Batches { connection: slf.clone().unbind(), max: max.unwrap_or(usize::MAX) })
+    }
+
+    fn __aiter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::receive(slf, Wants::Next, None)
+    }
+
+    /// Sends a message: `str` as text, bytes-like objects as binary.
+    #[pyo3(signature = (message, /, *, text=None))]
+    fn send<'py>(
+        slf: &Bound<'py, Self>,
+        message: Bound<'py, PyAny>,
+        text: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let operation = Send::new(slf.clone().unbind(), message.unbind(), text);
+        Globals::get(slf.py()).send.awaitable(slf.py(), operation)
+    }
+
+    /// Sends a message without waiting; refused where `send_window` bytes wait already.
+    #[pyo3(signature = (message, /, *, text=None))]
+    fn send_nowait(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>, text: Option<bool>) -> PyResult<()> {
+        let py = slf.py();
+        let is_full = {
+            let state = slf.get().state.borrow(py);
+            state.pump.machine.queued() >= state.pump.machine.config().max_queue
+        };
+        if is_full {
+            return Err(errors::queue_full(py));
+        }
+        Send::queue(slf, message, text).map(drop)
+    }
+
+    /// Sends messages, as many in one write as fit.
+    fn send_many<'py>(slf: &Bound<'py, Self>, messages: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let operation = SendMany::new(slf.clone().unbind(), messages.try_iter()?.into_any().unbind());
+        Globals::get(slf.py()).send_many.awaitable(slf.py(), operation)
+    }
+
+    /// Holds back what is sent until the block is left: many messages, one write.
+    fn cork(slf: &Bound<'_, Self>) -> Cork {
+        Cork { connection: slf.clone().unbind() }
+    }
+
+    /// Sends a ping and waits for its pong; the time that took, in seconds.
+    fn ping<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Globals::get(slf.py()).ping.awaitable(slf.py(), Ping::new(slf.clone().unbind()))
+    }
+
+    /// The latest round-trip time, in seconds; 0 before there was one.
+    #[getter]
+    fn latency(&self, py: Python<'_>) -> f64 {
+        self.state.borrow(py).pump.machine.round_trip().map_or(0.0, |(_, time)| time.as_secs_f64())
+    }
+
+    /// Closes the connection: the closing handshake, then the socket.
+    #[pyo3(signature = (code=1000, reason=String::new()))]
+    fn close<'py>(slf: &Bound<'py, Self>, code: u16, reason: String) -> PyResult<Bound<'py, PyAny>> {
+        Globals::get(slf.py()).close.awaitable(slf.py(), Close::new(slf.clone().unbind(), code, reason))
+    }
+
+    /// Waits until the connection is closed.
+    fn wait_closed<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Globals::get(slf.py()).closed.awaitable(slf.py(), Closed::new(slf.clone().unbind()))
+    }
+
+    /// The close code once the connection is closed: the peer's, 1005 without one, 1006 where it ended without a Close frame.
+    #[getter]
+    fn close_code(&self, py: Python<'_>) -> Option<u16> {
+        self.state.borrow(py).pump.outcome().map(|ending| ending.code().get())
+    }
+
+    /// The reason in the peer's Close frame, once the connection is closed.
+    #[getter]
+    fn close_reason(&self, py: Python<'_>) -> Option<String> {
+        self.state.borrow(py).pump.outcome().map(errors::reason)
+    }
+
+    /// The subprotocol that the server chose.
+    #[getter]
+    fn subprotocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.subprotocol.as_ref().map(|name| name.clone_ref(py))
+    }
+
+    /// Whether messages can be sent.
+    #[getter]
+    fn is_open(&self, py: Python<'_>) -> bool {
+        self.state.borrow(py).pump.machine.is_open()
+    }
+
+    /// Whether the connection is over.
+    #[getter]
+    fn is_closed(&self, py: Python<'_>) -> bool {
+        self.state.borrow(py).has_ended
+    }
+
+    /// Bytes that wait to be written.
+    #[getter]
+    fn queued(&self, py: Python<'_>) -> usize {
+        self.state.borrow(py).pump.machine.queued()
+    }
+
+    /// The number of the socket.
+    fn fileno(&self, py: Python<'_>) -> i32 {
+        if self.state.borrow(py).is_released { -1 } else { self.fd }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        visit.call(&self.waiter)?;
+        let held = self.state.with_collector(|state| {
+            for (message, _) in &state.backlog {
+                visit.call(message)?;
+            }
+            for (_, future) in state.senders.iter() {
+                visit.call(future)?;
+            }
+            for (_, future) in &state.pings {
+                visit.call(future)?;
+            }
+            for future in &state.closers {
+                visit.call(future)?;
+            }
+            visit.call(state.timer.as_ref().map(|(_, timer)| timer))
+        });
+        held.unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self) {
+        Python::attach(|py| {
+            let held = {
+                let mut state = self.state.borrow(py);
+                (
+                    std::mem::take(&mut state.senders),
+                    std::mem::take(&mut state.pings),
+                    std::mem::take(&mut state.closers),
+                    state.timer.take(),
+                )
+            };
+            drop(held);
+        });
+    }
+}
+
+/// Messages in lists: `async for batch in ws.batches()`.
+#[pyclass(frozen, module = "aiowebsocket._aiowebsocket")]
+#[derive(Debug)]
+pub(crate) struct Batches {
+    connection: Py<Connection>,
+    max: usize,
+}
+
+#[pymethods]
+impl Batches {
+    fn __aiter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Connection::receive(self.connection.bind(py), Wants::NextMany(self.max), None)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.connection)
+    }
+}
+
+/// `with ws.cork():` — what is sent in the block leaves at its end.
+#[pyclass(frozen, module = "aiowebsocket._aiowebsocket")]
+#[derive(Debug)]
+pub(crate) struct Cork {
+    connection: Py<Connection>,
+}
+
+#[pymethods]
+impl Cork {
+    fn __enter__(&self, py: Python<'_>) {
+        self.connection.get().state.borrow(py).corks += 1;
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
+        let connection = self.connection.bind(py);
+        {
+            let mut state = connection.get().state.borrow(py);
+            if state.corks == 0 {
+                return Err(PyRuntimeError::new_err("this cork was not put in"));
+            }
+            state.corks -= 1;
+        }
+        Connection::settle(connection, None)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.connection)
+    }
+}
+
+/// Fills a list with what is there.
+pub(crate) fn drain<'py>(slf: &Bound<'py, Connection>, max: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = slf.py();
+    let list = PyList::empty(py);
+    let mut state = slf.get().state.borrow(py);
+    while list.len() < max && !state.turn.is_over() {
+        let Some(message) = state.next_message(py)? else { break };
+        // Appending makes no object that the collector tracks, so the borrow may last.
+        list.append(message)?;
+    }
+    Ok(if list.is_empty() { None } else { Some(list.into_any()) })
+}
+
+/// `str` is text and bytes-like objects are binary, where nothing else is asked for.
+pub(crate) fn kind_of(is_str: bool, text: Option<bool>) -> Kind {
+    match text {
+        Some(true) => Kind::Text,
+        Some(false) => Kind::Binary,
+        None if is_str => Kind::Text,
+        None => Kind::Binary,
+    }
+}

@@ -1,0 +1,130 @@
+//! Errors of the machines as Python's exceptions, which stand in `exceptions.py`.
+
+use std::io;
+
+use aiowebsocket::protocol::{Ending, Timeout};
+use pyo3::exceptions::{PyRuntimeError, PyUnicodeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::globals::Globals;
+
+/// An exception of `exceptions.py`.
+fn raised<'py>(py: Python<'py>, name: &str, arguments: impl pyo3::call::PyCallArgs<'py>) -> PyErr {
+    let made =
+        Globals::get(py).exceptions.bind(py).getattr(name).and_then(|exception| exception.call1(arguments));
+    match made {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(error) => error,
+    }
+}
+
+/// How the connection ended: the code, the reason, what happened, and what broke.
+#[cold]
+pub(crate) fn closed(py: Python<'_>, ending: Option<&Ending>, broken: Option<io::Error>) -> PyErr {
+    let (code, reason, what) = match ending {
+        // Our own Close frame went out, and the peer's has not come.
+        None => (None, String::new(), Some("close() was called".to_owned())),
+        Some(Ending::Closed(frame)) => (Some(frame.code.get()), frame.reason.clone(), None),
+        Some(Ending::Failed(error)) => {
+            (Some(error.close_code().get()), String::new(), Some(error.to_string()))
+        }
+        Some(Ending::Timeout(Timeout::KeepAlive)) => (
+            Some(1006),
+            String::new(),
+            Some("the peer is silent: no byte came within ping_timeout after a ping".to_owned()),
+        ),
+        Some(Ending::Timeout(_)) => (
+            Some(1006),
+            String::new(),
+            Some("the peer did not complete the closing handshake within close_timeout".to_owned()),
+        ),
+        Some(ending) => (Some(ending.code().get()), String::new(), None),
+    };
+    let is_timeout = matches!(ending, Some(Ending::Timeout(_)));
+    let cause = broken.map(|error| PyErr::from(error).into_value(py));
+    raised(py, "_closed", (code, reason, what, is_timeout, cause))
+}
+
+/// Whether this is the error of a connection that was closed without complaint.
+pub(crate) fn is_clean(py: Python<'_>, error: &PyErr) -> bool {
+    Globals::get(py)
+        .exceptions
+        .bind(py)
+        .getattr("ConnectionClosedOK")
+        .is_ok_and(|clean| error.matches(py, clean).unwrap_or(false))
+}
+
+/// The reason that the peer gave.
+pub(crate) fn reason(ending: Ending) -> String {
+    match ending {
+        Ending::Closed(frame) => frame.reason,
+        _ => String::new(),
+    }
+}
+
+/// A second receiver.
+#[cold]
+pub(crate) fn concurrency(py: Python<'_>) -> PyErr {
+    raised(py, "ConcurrencyError", ("another task waits in recv() already: a message goes to one receiver",))
+}
+
+/// `recv(timeout)` got nothing.
+#[cold]
+pub(crate) fn timed_out(py: Python<'_>, seconds: f64) -> PyErr {
+    raised(py, "ReceiveTimeout", (format!("no message came within {seconds} seconds"),))
+}
+
+/// `send_nowait` would have to wait.
+#[cold]
+pub(crate) fn queue_full(py: Python<'_>) -> PyErr {
+    raised(py, "SendQueueFull", ("send_window bytes wait to be written already: use send(), which waits",))
+}
+
+/// Text that is none.
+#[cold]
+pub(crate) fn not_utf8() -> PyErr {
+    PyUnicodeError::new_err("these bytes are not UTF-8, so they cannot be sent as text")
+}
+
+/// A message in the middle of another one.
+#[cold]
+pub(crate) fn unfinished(_py: Python<'_>) -> PyErr {
+    PyRuntimeError::new_err("a message that is sent in parts is unfinished; send its last part first")
+}
+
+/// A mistake in an argument.
+pub(crate) fn value(error: &impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// The opening handshake failed.
+#[cold]
+pub(crate) fn handshake(py: Python<'_>, error: &aiowebsocket::opening::HandshakeError) -> PyErr {
+    use aiowebsocket::opening::HandshakeError;
+    match error {
+        HandshakeError::Refused(refusal) => {
+            let headers: Vec<_> = refusal
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+                .collect();
+            let body = pyo3::types::PyBytes::new(py, &refusal.body);
+            raised(py, "InvalidStatus", (error.to_string(), refusal.status.as_u16(), headers, body))
+        }
+        _ => raised(py, "InvalidHandshake", (error.to_string(),)),
+    }
+}
+
+/// The address is none.
+#[cold]
+pub(crate) fn address(py: Python<'_>, uri: &str, error: &aiowebsocket::opening::UrlError) -> PyErr {
+    raised(py, "InvalidURI", (uri, error.to_string()))
+}
+
+/// The same error again: a connection tells its end to whoever asks, however often.
+pub(crate) fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}

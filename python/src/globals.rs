@@ -1,0 +1,47 @@
+//! What is looked up once, when the module is loaded.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::awaitable::AwaitableType;
+use crate::operations::{Close, Closed, Ping, Receive, Send, SendMany};
+
+/// Types and functions of Python that are needed while a connection runs.
+#[derive(Debug)]
+pub(crate) struct Globals {
+    /// `_asyncio.Task`, which is what `asyncio.Task` is where the C implementation is there.
+    pub(crate) task_type: Py<PyAny>,
+    /// The module with the exceptions.
+    pub(crate) exceptions: Py<PyAny>,
+    pub(crate) receive: AwaitableType,
+    pub(crate) send: AwaitableType,
+    pub(crate) send_many: AwaitableType,
+    pub(crate) ping: AwaitableType,
+    pub(crate) close: AwaitableType,
+    pub(crate) closed: AwaitableType,
+}
+
+static GLOBALS: PyOnceLock<Globals> = PyOnceLock::new();
+
+impl Globals {
+    pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
+        GLOBALS.get_or_try_init(py, || {
+            Ok::<_, PyErr>(Self {
+                task_type: py.import("asyncio")?.getattr("Task")?.unbind(),
+                exceptions: py.import("aiowebsocket.exceptions")?.into_any().unbind(),
+                receive: AwaitableType::new::<Receive>(py)?,
+                send: AwaitableType::new::<Send>(py)?,
+                send_many: AwaitableType::new::<SendMany>(py)?,
+                ping: AwaitableType::new::<Ping>(py)?,
+                close: AwaitableType::new::<Close>(py)?,
+                closed: AwaitableType::new::<Closed>(py)?,
+            })
+        })?;
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn get(py: Python<'_>) -> &'static Self {
+        GLOBALS.get(py).expect("the module was loaded before its objects were made")
+    }
+}

@@ -1,0 +1,45 @@
+//! The Python face: the machines of `aiowebsocket` on the event loop that the program has, asyncio's or uvloop's.
+//!
+//! No tokio and no thread: the socket is ours, the event loop says when it can be read or written, and the machine runs inside
+//! that callback. What this converts has no rules of its own; those stand in the library.
+
+mod awaitable;
+mod clock;
+mod connection;
+mod context;
+mod destination;
+mod errors;
+mod gil;
+mod globals;
+mod opening;
+mod operations;
+mod payload;
+mod pump;
+mod socket;
+mod text;
+mod turn;
+mod waiter;
+
+/// The extension module of the package `aiowebsocket`; its documented surface is the package.
+#[pyo3::pymodule(gil_used = true)]
+mod _aiowebsocket {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::connection::{Batches, Connection, Cork};
+    #[pymodule_export]
+    use crate::opening::{Opened, Opening};
+    #[pymodule_export]
+    use crate::waiter::Waiter;
+
+    /// Draws new keys from now on: a child process must not use those of its parent.
+    #[pyfunction]
+    fn _forget_keys() {
+        aiowebsocket::keys::forget();
+    }
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::globals::Globals::load(module.py())
+    }
+}

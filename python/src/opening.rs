@@ -1,0 +1,171 @@
+//! The opening handshake for Python: the machine of the library, driven by `client.py`.
+
+use aiowebsocket::keys;
+use aiowebsocket::opening::{Address, HeadLimits, Opening as Machine, Progress, RequestHead, UrlError};
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use crate::clock::now;
+use crate::errors;
+use crate::gil::GilCell;
+
+/// An address and a request: what is sent, and what is made of the answer.
+#[pyclass(frozen, module = "aiowebsocket._aiowebsocket")]
+#[derive(Debug)]
+pub(crate) struct Opening {
+    address: Address,
+    state: GilCell<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Asking(Box<RequestHead>),
+    Running(Box<Machine>),
+    Over,
+}
+
+/// What a connection starts with.
+#[pyclass(frozen, module = "aiowebsocket._aiowebsocket")]
+#[derive(Debug)]
+pub(crate) struct Opened(aiowebsocket::opening::Opened);
+
+impl Opened {
+    /// Bytes that came behind the handshake.
+    pub(crate) fn leftover(&self) -> &[u8] {
+        &self.0.leftover
+    }
+
+    pub(crate) fn subprotocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.0.subprotocol.as_ref().map(|name| PyString::new(py, name).into_any().unbind())
+    }
+}
+
+#[pymethods]
+impl Opened {
+    /// The status and the header lines of the response.
+    #[getter]
+    fn response(&self) -> (u16, Vec<(String, String)>) {
+        let lines = self.0.response.headers.iter();
+        let lines = lines.map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        });
+        (self.0.response.status.as_u16(), lines.collect())
+    }
+}
+
+#[pymethods]
+impl Opening {
+    #[new]
+    fn new(py: Python<'_>, uri: &str) -> PyResult<Self> {
+        let address = Address::parse(uri).map_err(|error: UrlError| errors::address(py, uri, &error))?;
+        let request = RequestHead::new(&address);
+        Ok(Self { address, state: GilCell::new(State::Asking(Box::new(request))) })
+    }
+
+    /// Whether it asks for TLS.
+    #[getter]
+    fn is_secure(&self) -> bool {
+        self.address.is_secure()
+    }
+
+    /// The host as it is resolved.
+    #[getter]
+    fn host(&self) -> String {
+        self.address.dial_host()
+    }
+
+    #[getter]
+    fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Adds a header line, or replaces it in its place.
+    fn header(&self, py: Python<'_>, name: &str, value: &str) -> PyResult<()> {
+        self.ask(py, |request| request.header(name, value).map(drop))
+    }
+
+    /// Leaves out a default header line.
+    fn remove(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        self.ask(py, |request| request.remove(name).map(drop))
+    }
+
+    /// Offers subprotocols.
+    fn subprotocols(&self, py: Python<'_>, names: Vec<String>) -> PyResult<()> {
+        self.ask(py, |request| request.subprotocols(names).map(drop))
+    }
+
+    /// The bytes of the request.
+    fn request<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let nonce = keys::nonce().map_err(|error| PyOSError::new_err(error.to_string()))?;
+        let mut state = self.state.borrow(py);
+        let State::Asking(request) = std::mem::replace(&mut *state, State::Over) else {
+            return Err(too_late());
+        };
+        let mut machine =
+            Machine::new(*request, nonce, HeadLimits::default()).map_err(|error| errors::value(&error))?;
+        let bytes = PyBytes::new(py, machine.output());
+        machine.written(bytes.as_bytes().len());
+        *state = State::Running(Box::new(machine));
+        Ok(bytes)
+    }
+
+    /// Bytes of the server: what was opened, or `None` where more are needed.
+    fn receive(&self, py: Python<'_>, bytes: &[u8]) -> PyResult<Option<Opened>> {
+        self.advance(py, |machine| machine.receive(bytes, now()))
+    }
+
+    /// The server ended its stream.
+    fn receive_end(&self, py: Python<'_>) -> PyResult<Option<Opened>> {
+        self.advance(py, |machine| machine.receive_end(now()))
+    }
+
+    /// Seconds until `handle_timeout` is to be called, if at all.
+    #[getter]
+    fn timeout(&self, py: Python<'_>) -> Option<f64> {
+        match &*self.state.borrow(py) {
+            State::Running(machine) => {
+                machine.next_timeout().map(|next| next.saturating_duration_since(now()).as_secs_f64())
+            }
+            _ => None,
+        }
+    }
+
+    /// The time has come.
+    fn handle_timeout(&self, py: Python<'_>) -> PyResult<Option<Opened>> {
+        self.advance(py, |machine| machine.handle_timeout(now()))
+    }
+}
+
+impl Opening {
+    fn ask(
+        &self,
+        py: Python<'_>,
+        edit: impl FnOnce(&mut RequestHead) -> Result<(), aiowebsocket::opening::RequestError>,
+    ) -> PyResult<()> {
+        match &mut *self.state.borrow(py) {
+            State::Asking(request) => edit(request).map_err(|error| errors::value(&error)),
+            _ => Err(too_late()),
+        }
+    }
+
+    fn advance(
+        &self,
+        py: Python<'_>,
+        go: impl FnOnce(&mut Machine) -> Result<Progress, aiowebsocket::opening::HandshakeError>,
+    ) -> PyResult<Option<Opened>> {
+        let result = match &mut *self.state.borrow(py) {
+            State::Running(machine) => go(machine),
+            _ => return Err(too_late()),
+        };
+        match result {
+            Ok(Progress::More) => Ok(None),
+            Ok(Progress::Open(opened)) => Ok(Some(Opened(opened))),
+            Err(error) => Err(errors::handshake(py, &error)),
+        }
+    }
+}
+
+fn too_late() -> PyErr {
+    pyo3::exceptions::PyRuntimeError::new_err("the call does not fit the state of the opening handshake")
+}

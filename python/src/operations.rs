@@ -1,0 +1,494 @@
+//! What the awaitables of a connection do, step by step.
+
+use std::cell::Cell;
+
+use aiowebsocket::protocol::CannotSend;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyIterator;
+
+use crate::awaitable::{Operation, Step};
+use crate::clock::now;
+use crate::connection::{Connection, WRITE_AHEAD, drain, kind_of};
+use crate::errors;
+use crate::gil::GilCell;
+use crate::payload;
+use crate::waiter::State as Wait;
+
+/// What a receiver gets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wants {
+    /// A message; the end is an exception.
+    One,
+    /// A message; a clean end stops the iteration.
+    Next,
+    /// All messages that are there, up to so many.
+    Many(usize),
+    /// The same, and a clean end stops the iteration.
+    NextMany(usize),
+}
+
+/// `recv()` and its kind.
+#[derive(Debug)]
+pub(crate) struct Receive {
+    connection: Py<Connection>,
+    wants: Wants,
+    timeout: Option<f64>,
+    is_waiting: Cell<bool>,
+    timer: GilCell<Option<Py<PyAny>>>,
+}
+
+impl Receive {
+    #[inline]
+    pub(crate) fn new(connection: Py<Connection>, wants: Wants, timeout: Option<f64>) -> Self {
+        Self { connection, wants, timeout, is_waiting: Cell::new(false), timer: GilCell::default() }
+    }
+
+    /// Takes what is there, where it is this connection's turn.
+    #[inline]
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let connection = self.connection.bind(py);
+        match self.wants {
+            Wants::One | Wants::Next => {
+                let (message, resumes) = {
+                    let mut state = connection.get().state.borrow(py);
+                    if state.turn.is_over() {
+                        return Ok(None);
+                    }
+                    (state.next_message(py)?, state.may_resume())
+                };
+                if resumes {
+                    Connection::resume(connection)?;
+                }
+                Ok(message)
+            }
+            Wants::Many(max) | Wants::NextMany(max) => {
+                let batch = drain(connection, max)?;
+                if connection.get().state.borrow(py).may_resume() {
+                    Connection::resume(connection)?;
+                }
+                Ok(batch)
+            }
+        }
+    }
+
+    /// The wait is over, in whichever way.
+    fn leave(&self, py: Python<'_>) -> PyResult<Wait> {
+        self.is_waiting.set(false);
+        let waiter = self.connection.get().waiter.get();
+        let state = waiter.state(py);
+        waiter.leave(py);
+        let timer = self.timer.borrow(py).take();
+        if let Some(timer) = timer {
+            timer.bind(py).call_method0(intern!(py, "cancel"))?;
+        }
+        Ok(state)
+    }
+
+    /// Waits: the task yields the connection's waiter.
+    fn wait<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
+        let connection = self.connection.bind(py);
+        let this = connection.get();
+        let waiter = this.waiter.bind(py);
+        match waiter.get().state(py) {
+            Wait::Idle => {}
+            Wait::Parked => return Err(errors::concurrency(py)),
+            // The one who waited before was cancelled or woken and goes on in the next turn of the event loop: ask again then.
+            _ => return Ok(Step::Wait(py.None().into_bound(py))),
+        }
+        let turn_is_over = {
+            let state = this.state.borrow(py);
+            if state.has_ended() {
+                drop(state);
+                return Err(self.end(py));
+            }
+            state.turn.is_over()
+        };
+        if turn_is_over {
+            Connection::ask_turn(connection)?;
+        }
+        if let Some(timeout) = self.timeout {
+            let expire = waiter.getattr(intern!(py, "_time_out"))?;
+            let timer = this
+                .event_loop
+                .bind(py)
+                .call_method1(intern!(py, "call_later"), (timeout.max(0.0), expire))?;
+            *self.timer.borrow(py) = Some(timer.unbind());
+        }
+        waiter.get().park(py);
+        self.is_waiting.set(true);
+        Ok(Step::Wait(waiter.clone().into_any()))
+    }
+
+    /// The end, as this receiver is told of it.
+    #[cold]
+    fn end(&self, py: Python<'_>) -> PyErr {
+        let error = self.connection.get().closed_error(py);
+        match self.wants {
+            Wants::Next | Wants::NextMany(_) if errors::is_clean(py, &error) => {
+                pyo3::exceptions::PyStopAsyncIteration::new_err(())
+            }
+            _ => error,
+        }
+    }
+}
+
+impl Operation for Receive {
+    const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Receive";
+    const CALL: &'static str = "recv()";
+
+    #[inline]
+    fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
+        let woken = if self.is_waiting.get() {
+            self.leave(py)?
+        } else {
+            if self.connection.get().waiter.get().is_parked(py) {
+                return Err(errors::concurrency(py));
+            }
+            Wait::Idle
+        };
+        match self.take(py)? {
+            Some(message) => Ok(Step::Done(message)),
+            None if woken == Wait::TimedOut => Err(errors::timed_out(py, self.timeout.unwrap_or(0.0))),
+            None => self.wait(py),
+        }
+    }
+
+    fn abandon(&self, py: Python<'_>) {
+        if self.is_waiting.get()
+            && let Err(error) = self.leave(py)
+        {
+            error.write_unraisable(py, None);
+        }
+    }
+
+    fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {
+        visit(self.connection.as_any());
+        self.timer.with_collector(|timer| timer.as_ref().map(&mut *visit));
+    }
+}
+
+/// A future of the event loop that is waited for in the middle of an operation.
+#[derive(Debug, Default)]
+struct Future(GilCell<Option<Py<PyAny>>>);
+
+impl Future {
+    /// The future that is waited for, taken: its result is asked for next.
+    fn take<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let future = self.0.borrow(py).take();
+        future.map(|future| future.into_bound(py))
+    }
+
+    /// Has the task wait for it.
+    fn wait<'py>(&self, future: Bound<'py, PyAny>) -> PyResult<Step<'py>> {
+        let py = future.py();
+        future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
+        let old = self.0.borrow(py).replace(future.clone().unbind());
+        drop(old);
+        Ok(Step::Wait(future))
+    }
+
+    /// Nobody waits any more: whoever has it sees that it is done.
+    fn abandon(&self, py: Python<'_>) {
+        if let Some(future) = self.take(py)
+            && let Err(error) = future.call_method0(intern!(py, "cancel"))
+        {
+            error.write_unraisable(py, None);
+        }
+    }
+
+    fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {
+        self.0.with_collector(|future| future.as_ref().map(visit));
+    }
+}
+
+fn result<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    future.call_method0(intern!(future.py(), "result"))
+}
+
+fn none(py: Python<'_>) -> Step<'_> {
+    Step::Done(py.None().into_bound(py))
+}
+
+/// `send(message)`.
+#[derive(Debug)]
+pub(crate) struct Send {
+    connection: Py<Connection>,
+    message: Py<PyAny>,
+    text: Option<bool>,
+    future: Future,
+}
+
+impl Send {
+    #[inline]
+    pub(crate) fn new(connection: Py<Connection>, message: Py<PyAny>, text: Option<bool>) -> Self {
+        Self { connection, message, text, future: Future::default() }
+    }
+
+    /// Queues a message and writes, unless the connection is corked. Whether the queue is over what may wait.
+    #[inline]
+    pub(crate) fn queue(
+        connection: &Bound<'_, Connection>,
+        message: &Bound<'_, PyAny>,
+        text: Option<bool>,
+    ) -> PyResult<bool> {
+        let py = connection.py();
+        let this = connection.get();
+        let queued = payload::with_bytes(message, |is_str, bytes| {
+            let kind = kind_of(is_str, text);
+            if !is_str && kind == aiowebsocket::Kind::Text && std::str::from_utf8(bytes).is_err() {
+                return Err(errors::not_utf8());
+            }
+            let mut state = this.state.borrow(py);
+            if state.pump.is_write_broken() {
+                return Ok(Err(CannotSend::NotOpen));
+            }
+            Ok(state.pump.queue(kind, bytes))
+        })??;
+        match queued {
+            Ok(()) => {}
+            Err(CannotSend::NotOpen) => return Err(this.closed_error(py)),
+            Err(CannotSend::MessageUnfinished | CannotSend::OtherKind) => return Err(errors::unfinished(py)),
+        }
+        Self::write(connection)
+    }
+
+    /// Writes what is queued. Whether some of it has to wait.
+    #[inline]
+    pub(crate) fn write(connection: &Bound<'_, Connection>) -> PyResult<bool> {
+        let py = connection.py();
+        let (corked, waits) = {
+            let mut state = connection.get().state.borrow(py);
+            let queued = state.pump.machine.queued();
+            if state.corks > 0 && queued < WRITE_AHEAD.min(state.pump.machine.config().max_queue) {
+                (true, false)
+            } else {
+                let written = state.pump.write();
+                (false, written != crate::pump::Written::All)
+            }
+        };
+        if waits && !corked {
+            Connection::settle(connection, None)?;
+        }
+        Ok(waits)
+    }
+}
+
+impl Operation for Send {
+    const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Send";
+    const CALL: &'static str = "send()";
+
+    #[inline]
+    fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
+        if let Some(future) = self.future.take(py) {
+            result(&future)?;
+            return Ok(none(py));
+        }
+        let connection = self.connection.bind(py);
+        if Self::queue(connection, self.message.bind(py), self.text)? {
+            return self.future.wait(connection.get().wait_sent(py)?);
+        }
+        Ok(none(py))
+    }
+
+    fn abandon(&self, py: Python<'_>) {
+        self.future.abandon(py);
+    }
+
+    fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {
+        visit(self.connection.as_any());
+        visit(&self.message);
+        self.future.traverse(visit);
+    }
+}
+
+/// `send_many(messages)`.
+#[derive(Debug)]
+pub(crate) struct SendMany {
+    connection: Py<Connection>,
+    messages: Py<PyAny>,
+    future: Future,
+}
+
+impl SendMany {
+    pub(crate) fn new(connection: Py<Connection>, messages: Py<PyAny>) -> Self {
+        Self { connection, messages, future: Future::default() }
+    }
+
+    /// Queues messages as long as they may, then writes. Whether all of them are queued, and whether some bytes have to wait.
+    fn queue(&self, py: Python<'_>) -> PyResult<(bool, bool)> {
+        let connection = self.connection.bind(py);
+        let messages = self.messages.bind(py).cast::<PyIterator>()?;
+        connection.get().state.borrow(py).corks += 1;
+        let queued = messages.into_iter().try_fold(true, |_, message| {
+            if Send::queue(connection, &message?, None)? { Ok(false) } else { Ok(true) }
+                .and_then(|goes_on| if goes_on { Ok(true) } else { Err(Stop::Waits) })
+        });
+        connection.get().state.borrow(py).corks -= 1;
+        match queued {
+            Ok(_) => Ok((true, Send::write(connection)?)),
+            Err(Stop::Waits) => Ok((false, true)),
+            Err(Stop::Failed(error)) => {
+                // What was queued before the mistake leaves.
+                Send::write(connection)?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Why no more messages are queued now.
+enum Stop {
+    Waits,
+    Failed(PyErr),
+}
+
+impl From<PyErr> for Stop {
+    fn from(error: PyErr) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Operation for SendMany {
+    const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.SendMany";
+    const CALL: &'static str = "send_many()";
+
+    fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
+        if let Some(future) = self.future.take(py) {
+            result(&future)?;
+        }
+        match self.queue(py)? {
+            (true, false) => Ok(none(py)),
+            _ => self.future.wait(self.connection.get().wait_sent(py)?),
+        }
+    }
+
+    fn abandon(&self, py: Python<'_>) {
+        self.future.abandon(py);
+    }
+
+    fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {
+        visit(self.connection.as_any());
+        visit(&self.messages);
+        self.future.traverse(visit);
+    }
+}
+
+/// `ping()`.
+#[derive(Debug)]
+pub(crate) struct Ping {
+    connection: Py<Connection>,
+    future: Future,
+}
+
+impl Ping {
+    pub(crate) fn new(connection: Py<Connection>) -> Self {
+        Self { connection, future: Future::default() }
+    }
+}
+
+impl Operation for Ping {
+    const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Ping";
+    const CALL: &'static str = "ping()";
+
+    fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
+        if let Some(future) = self.future.take(py) {
+            return Ok(Step::Done(result(&future)?));
+        }
+        let connection = self.connection.bind(py);
+        let id = connection.get().state.borrow(py).pump.ping(now());
+        let Ok(id) = id else { return Err(connection.get().closed_error(py)) };
+        let future = connection.get().wait_pong(py, id)?;
+        Connection::settle(connection, None)?;
+        self.future.wait(future)
+    }
+
+    fn abandon(&self, py: Python<'_>) {
+        self.future.abandon(py);
+    }
+
+    fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {
+        visit(self.connection.as_any());
+        self.future.traverse(visit);
+    }
+}
+
+/// `close()`.
+#[derive(Debug)]
+pub(crate) struct Close {
+    connection: Py<Connection>,
+    code: u16,
+    reason: String,
+    future: Future,
+}
+
+impl Close {
+    pub(crate) fn new(connection: Py<Connection>, code: u16, reason: String) -> Self {
+        Self { connection, code, reason, future: Future::default() }
+    }
+}
+
+impl Operation for Close {
+    const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Close";
+    const CALL: &'static str = "close()";
+
+    fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
+        if let Some(future) = self.future.take(py) {
+            result(&future)?;
+            return Ok(none(py));
+        }
+        let connection = self.connection.bind(py);
+        Connection::begin_close(connection, self.code, &self.reason)?;
+        match connection.get().wait_end(py)? {
+            Some(future) => self.future.wait(future),
+            None => Ok(none(py)),
+        }
+    }
+
+    fn abandon(&self, py: Python<'_>) {
+        self.future.abandon(py);
+    }
+
+    fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {
+        visit(self.connection.as_any());
+        self.future.traverse(visit);
+    }
+}
+
+/// `wait_closed()`.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    connection: Py<Connection>,
+    future: Future,
+}
+
+impl Closed {
+    pub(crate) fn new(connection: Py<Connection>) -> Self {
+        Self { connection, future: Future::default() }
+    }
+}
+
+impl Operation for Closed {
+    const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Closed";
+    const CALL: &'static str = "wait_closed()";
+
+    fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
+        if let Some(future) = self.future.take(py) {
+            result(&future)?;
+            return Ok(none(py));
+        }
+        match self.connection.get().wait_end(py)? {
+            Some(future) => self.future.wait(future),
+            None => Ok(none(py)),
+        }
+    }
+
+    fn abandon(&self, py: Python<'_>) {
+        self.future.abandon(py);
+    }
+
+    fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {
+        visit(self.connection.as_any());
+        self.future.traverse(visit);
+    }
+}
