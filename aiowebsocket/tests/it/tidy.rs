@@ -81,7 +81,11 @@ fn protocol_and_opening_do_not_know_each_other() {
 #[test]
 fn every_source_file_says_what_it_is_and_stands_on_the_map() {
     let map = read("ARCHITECTURE.md");
-    for file in files("aiowebsocket/src", "rs").into_iter().chain(files("cli/src", "rs")) {
+    for file in files("aiowebsocket/src", "rs")
+        .into_iter()
+        .chain(files("cli/src", "rs"))
+        .chain(files("python/src", "rs"))
+    {
         if file.ends_with("src/lib.rs") {
             continue;
         }
@@ -147,7 +151,7 @@ fn no_page_speaks_of_somebody_elses_machine() {
         ["registry.npm", "js"],
     ];
     assert!(!files("docs", "md").is_empty(), "the walk finds what there is");
-    for folder in ["aiowebsocket", "cli", "docs", "spec", "peers", ".ci"] {
+    for folder in ["aiowebsocket", "cli", "python", "docs", "spec", "peers", ".ci"] {
         for ending in ["rs", "toml", "md", "py", "mjs", "json", "html"] {
             for file in files(folder, ending) {
                 let text = read(&file);
