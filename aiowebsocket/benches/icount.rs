@@ -37,6 +37,7 @@ const WORKLOADS: &[(&str, Payload, Work, u64)] = &[
     ("lent-1024-json", Payload::Json(1024), Work::Lent, 330),
     ("feed-16-binary", Payload::Binary(16), Work::Feed, 200),
     ("feed-1024-binary", Payload::Binary(1024), Work::Feed, 600),
+    ("feed-16-shared", Payload::Binary(16), Work::FeedShared, 240),
 ];
 
 #[derive(Clone, Copy)]
@@ -56,6 +57,8 @@ enum Work {
     Owned,
     /// `feed`, 64 messages a flush.
     Feed,
+    /// The same with `Bytes` that are held elsewhere too.
+    FeedShared,
 }
 
 impl Payload {
@@ -190,6 +193,15 @@ async fn work(payload: Payload, work: Work, messages: u64) {
                 ws.flush().await.expect("the memory takes everything");
             }
         }
+        Work::FeedShared => {
+            let bytes = bytes::Bytes::from(bytes);
+            for _ in 0..messages / 64 {
+                for _ in 0..64 {
+                    ws.feed(black_box(&bytes).clone()).await.expect("room");
+                }
+                ws.flush().await.expect("the memory takes everything");
+            }
+        }
     }
 }
 
@@ -261,7 +273,7 @@ fn report(record: bool) -> ExitCode {
             return ExitCode::FAILURE;
         };
         // What is sent is swallowed, not copied: there the transport has no share.
-        let share = if matches!(kind, Work::Feed) { 0 } else { share };
+        let share = if matches!(kind, Work::Feed | Work::FeedShared) { 0 } else { share };
         let measured = whole.saturating_sub(share);
         now.instructions.insert(name.to_owned(), measured);
         let before = known.instructions.get(name).copied();

@@ -204,17 +204,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Dropped while it waits for room, nothing was queued; otherwise it is done at the first poll.
     #[inline]
     pub async fn feed(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
-        if self.driver.is_queue_short() {
-            self.driver.queue(message.into())
-        } else {
-            self.feed_later(message.into()).await
+        if !self.driver.is_queue_short() {
+            poll_fn(|cx| self.driver.poll_room(cx)).await?;
         }
-    }
-
-    /// Apart, so that the short way need not keep the message in its future.
-    async fn feed_later(&mut self, message: Outgoing<'_>) -> Result<(), Error> {
-        poll_fn(|cx| self.driver.poll_room(cx)).await?;
-        self.driver.queue(message)
+        self.driver.queue(message.into())
     }
 
     /// Returns when everything queued has left for the stream.

@@ -290,7 +290,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`CannotSend`]: nothing was queued.
-    #[inline]
+    #[inline(always)]
     pub fn send(
         &mut self,
         kind: Kind,
@@ -303,14 +303,19 @@ impl Connection {
         if !self.sends_whole {
             return self.send_cut(kind, payload, keys);
         }
-        self.push_message(kind.opcode(), payload, keys);
+        if Output::copies(payload.bytes()) {
+            self.push_message(kind.opcode(), payload.bytes(), keys);
+        } else {
+            self.push(kind.opcode(), true, payload, keys);
+        }
         Ok(())
     }
 
-    /// The hot way of a message out, in one function.
+    /// The hot way of a message out, in one function. It takes a slice: a caller who owns the payload knows better how to
+    /// drop it.
     #[inline(never)]
-    fn push_message(&mut self, opcode: OpCode, payload: Payload<'_>, keys: &mut impl MaskKeys) {
-        self.output.push(opcode, true, key(self.role, keys), payload);
+    fn push_message(&mut self, opcode: OpCode, payload: &[u8], keys: &mut impl MaskKeys) {
+        self.output.push_copy(opcode, true, key(self.role, keys), payload);
     }
 
     /// A message where one frame is not simply one message.

@@ -107,13 +107,18 @@ impl Output {
     }
 
     /// Queues one frame, masked with `mask` if there is one.
-    #[inline(always)]
     pub(super) fn push(&mut self, opcode: OpCode, fin: bool, mask: Option<[u8; 4]>, payload: Payload<'_>) {
-        let bytes = payload.bytes();
-        if bytes.len() > OWN_MEMORY {
-            return self.push_large(opcode, fin, mask, payload);
+        if Self::copies(payload.bytes()) {
+            self.push_copy(opcode, fin, mask, payload.bytes());
+        } else {
+            self.push_large(opcode, fin, mask, payload);
         }
-        self.push_small(opcode, fin, mask, bytes);
+    }
+
+    /// Whether such a payload is copied, whoever owns it: then [`push_copy`](Self::push_copy) does.
+    #[inline]
+    pub(super) fn copies(payload: &[u8]) -> bool {
+        payload.len() <= OWN_MEMORY
     }
 
     /// Queues a message, or a part of one, to be cut later; see [`cut`](Self::cut).
@@ -173,8 +178,9 @@ impl Output {
         self.push_fragment(opcode, fin, key, &fragment);
     }
 
+    /// Queues one frame of a payload that is copied.
     #[inline(always)]
-    fn push_small(&mut self, opcode: OpCode, fin: bool, mask: Option<[u8; 4]>, payload: &[u8]) {
+    pub(super) fn push_copy(&mut self, opcode: OpCode, fin: bool, mask: Option<[u8; 4]>, payload: &[u8]) {
         let header = Header { fin, rsv: 0, opcode, mask, length: payload.len() as u64 };
         let most = MAX_HEADER + payload.len();
         if !self.tail.has_room(most) && self.tail.len() + most > LARGEST {
