@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo check test python examples loom icount icount-record fuzz bench bench-quick docs deny
+.PHONY: help demo check test python examples loom icount icount-record fuzz bench bench-quick bench-python docs deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ bench-quick: ## this library, its peers and the floor, in some three minutes aft
 bench: ## the same with more rounds
 	@$(CARGO) --version
 	bench/run full
+
+bench-python: ## the Python package, its peers and floors, in under five minutes (see bench/python/README.md)
+	@$(CARGO) --version
+	bench/python/run quick
 
 docs: ## the documentation as a browser shows it
 	$(CARGO) doc --workspace --no-deps --all-features
