@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use super::process::Process;
-use super::{SIZES, TEXT_PARTS, closings, done, is_there, scripts, within};
+use super::{SIZES, TEXT_PARTS, chromium, closings, done, is_there, local, scripts, within};
 
 /// What a client's API can do.
 struct Client {
@@ -43,7 +43,7 @@ const CLIENT: Client = Client { fragments: true, pings: true, echoes_code: true 
 
 /// A page in headless Chromium, served by us, that reports over one more WebSocket.
 #[tokio::test]
-async fn chromium() {
+async fn a_page_in_chromium() {
     if !is_there("chromium") {
         return;
     }
@@ -55,14 +55,11 @@ async fn chromium() {
     let profile = Profile::new();
     // Ends by itself some time after us, if we cannot end it.
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=1", "90", "chromium", "--headless=new", "--no-sandbox", "--disable-gpu"]);
-    command.args([
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--no-proxy-server",
-    ]);
-    command.args(["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]);
+    command.args(["--kill-after=1", "90"]).arg(chromium());
+    command.env("LD_LIBRARY_PATH", local().join("chromium/lib"));
+    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
+    command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
+    command.args(["--no-proxy-server", "--disable-dev-shm-usage"]);
     command.arg(format!("--user-data-dir={}", profile.0.display())).arg(url);
     let browser = Process::start("chromium", command);
     server.judge(browser, Facts::Reported, &Client { fragments: false, pings: false, ..CLIENT }).await;

@@ -88,9 +88,13 @@ fn is_installed(peer: &str) -> bool {
         }
         "ws" => local().join("node_modules/ws").is_dir() && on_path("node").is_some(),
         "bun" => local().join("node_modules/.bin/bun").exists(),
-        "chromium" => on_path("chromium").is_some(),
+        "chromium" => chromium().exists(),
         _ => unreachable!("{peer} is no peer"),
     }
+}
+
+fn chromium() -> PathBuf {
+    local().join("chromium/chromium")
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
