@@ -136,7 +136,7 @@ where
         // A complaint that crossed our own Close frame.
         Some(code) if !code.is_clean() => {
             let reason = receiver.close_reason().unwrap_or_default();
-            Err(place.failure(&Error::Closed { code, reason: reason.into() }))
+            Err(place.failure(&Error::Closed { code, reason }))
         }
         _ => Ok(end),
     }

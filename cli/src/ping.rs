@@ -134,7 +134,7 @@ where
             () = sleep_until(due) => return Ok(()),
             message = ws.recv_ref() => if message?.is_none() {
                 let code = ws.close_code().unwrap_or(CloseCode::ABNORMAL);
-                return Err(Error::Closed { code, reason: ws.close_reason().unwrap_or_default().into() });
+                return Err(Error::Closed { code, reason: ws.close_reason().unwrap_or_default() });
             },
         }
     }

@@ -114,6 +114,12 @@ impl<T> Connect<T> {
         self
     }
 
+    /// Bytes of messages that are kept while their receiver does something else: [`Config::max_backlog`].
+    pub fn max_backlog(mut self, bytes: usize) -> Self {
+        self.config.max_backlog = bytes;
+        self
+    }
+
     /// How long opening may take as a whole: resolving, dialling and the handshake. Default 10 s.
     pub fn open_timeout(mut self, timeout: Duration) -> Self {
         self.open_timeout = timeout;

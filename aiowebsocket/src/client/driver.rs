@@ -197,9 +197,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     /// The reason in the peer's Close frame.
-    pub(super) fn close_reason(&self) -> Option<String> {
+    pub(super) fn close_reason(&self) -> Option<Box<str>> {
         match self.machine.outcome()? {
-            Ending::Closed(frame) => Some(frame.reason),
+            Ending::Closed(frame) => Some(frame.reason.into()),
             _ => None,
         }
     }

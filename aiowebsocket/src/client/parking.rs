@@ -6,7 +6,10 @@
 //!
 //! The rule that loses no wake-up: *enter the list before looking*. Whatever happens after that finds the entry. A loom test
 //! walks through every order of that (`make loom`).
+//!
+//! Calls of senders that wait for their turn are not on that list but in a line: only the first of them can get further.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 
@@ -105,6 +108,59 @@ impl Parking {
     }
 }
 
+/// Calls that wait for room in the queue, first come, first served.
+///
+/// The first waits on the list above for whatever happens. Those behind it wait here, for nothing but to be the first: a
+/// wake-up costs the same however many there are. The lock of the connection guards the line, so whoever enters it has not
+/// missed anything.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// With wakers, but for the first.
+    calls: VecDeque<(Place, Option<Waker>)>,
+}
+
+impl Line {
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Whether nobody is before this call.
+    pub(super) fn is_first(&self, place: Place) -> bool {
+        self.calls.front().is_none_or(|(first, _)| *first == place)
+    }
+
+    /// Enters the line, once. Where somebody is before it, `waker` is woken when nobody is any more, and it leaves the list.
+    pub(super) fn wait(&mut self, place: Place, waker: &Waker, parking: &Parking) {
+        let own = if self.is_first(place) {
+            None
+        } else {
+            parking.leave(place);
+            Some(waker.clone())
+        };
+        match self.calls.iter_mut().find(|(waiting, _)| *waiting == place) {
+            Some((_, known)) => *known = own,
+            None => self.calls.push_back((place, own)),
+        }
+    }
+
+    /// Leaves the line; true where it was in it. Who is the first now is on the list, to be woken with the others there.
+    pub(super) fn leave(&mut self, place: Place, parking: &Parking) -> bool {
+        let before = self.calls.len();
+        self.calls.retain(|(waiting, _)| *waiting != place);
+        match self.calls.front_mut() {
+            // An idle connection keeps no line.
+            None => self.calls = VecDeque::new(),
+            Some((first, waker)) => {
+                if let Some(waker) = waker.take() {
+                    parking.park(*first, &waker);
+                }
+            }
+        }
+        self.calls.len() != before
+    }
+}
+
 impl Wake for Parking {
     fn wake(self: Arc<Self>) {
         self.wake_all();
@@ -162,6 +218,7 @@ mod models {
         readable: bool,
         kept: usize,
         waker: Option<Waker>,
+        line: Line,
     }
 
     struct Model {
@@ -220,6 +277,31 @@ mod models {
             })
         }
 
+        /// A sender: waits for its turn, then until anything was ever read.
+        fn poll_turn(&self, place: Place, waker: &Waker) -> Poll<()> {
+            self.parking.look(place, waker, || {
+                let mut state = self.state.lock().expect("no panic in a model");
+                let is_first = state.line.is_first(place);
+                let moved = is_first && self.read(&mut state);
+                if !is_first || state.kept == 0 {
+                    state.line.wait(place, waker, &self.parking);
+                    return (Poll::Pending, moved);
+                }
+                state.line.leave(place, &self.parking);
+                (Poll::Ready(()), moved)
+            })
+        }
+
+        /// The future of a sender is dropped.
+        fn give_up(&self, place: Place) {
+            let was_in_line =
+                self.state.lock().expect("no panic in a model").line.leave(place, &self.parking);
+            self.parking.leave(place);
+            if was_in_line {
+                self.parking.wake_others(place);
+            }
+        }
+
         /// The stream's own thread: something arrives.
         fn arrive(&self) {
             let waker = {
@@ -272,6 +354,29 @@ mod models {
             block_on(|waker| model.poll_until_kept(0, waker));
             stream.join().expect("no panic");
             other.join().expect("no panic");
+        });
+    }
+
+    /// Three calls of senders wait for their turn, and one of them gives up: nobody waits for ever.
+    #[test]
+    fn everybody_in_line_has_a_turn() {
+        every_order(|| {
+            let model = Model::new();
+            let second = {
+                let model = Arc::clone(&model);
+                thread::spawn(move || block_on(|waker| model.poll_turn(8, waker)))
+            };
+            let stream = {
+                let model = Arc::clone(&model);
+                thread::spawn(move || {
+                    _ = model.poll_turn(7, Waker::noop());
+                    model.give_up(7);
+                    model.arrive();
+                })
+            };
+            block_on(|waker| model.poll_turn(6, waker));
+            stream.join().expect("no panic");
+            second.join().expect("no panic");
         });
     }
 }

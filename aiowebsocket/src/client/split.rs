@@ -4,7 +4,6 @@
 //! sender reads meanwhile is kept for the receiver, up to [`Config::max_backlog`](crate::Config::max_backlog) bytes. The
 //! driver sits behind one lock that is never held across an await, and the stream gets one waker (parking.rs).
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +16,7 @@ use tokio::net::TcpStream;
 use super::driver::Driver;
 use super::error::Error;
 use super::message::{Message, Outgoing};
-use super::parking::{Parking, Place};
+use super::parking::{Line, Parking, Place};
 use crate::protocol::{CloseCode, UsageError};
 
 const RECEIVER: Place = 0;
@@ -85,7 +84,7 @@ struct Shared<S> {
 struct State<S> {
     driver: Driver<S>,
     /// Calls that wait for room in the queue, first come, first served.
-    line: VecDeque<Place>,
+    line: Line,
     next_call: Place,
     /// Halves that are held: every sender, and the receiver.
     halves: usize,
@@ -105,7 +104,7 @@ where
     driver.receive_whole();
     let parking = Arc::new(Parking::new());
     let waker = Waker::from(Arc::clone(&parking));
-    let state = State { driver, line: VecDeque::new(), next_call: FIRST_CALL + 1, halves: 2 };
+    let state = State { driver, line: Line::default(), next_call: FIRST_CALL + 1, halves: 2 };
     let shared = Arc::new(Shared { state: Mutex::new(state), parking, waker });
     (Sender { shared: Arc::clone(&shared), place: FIRST_CALL }, Receiver { shared })
 }
@@ -137,8 +136,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         let mut message = Some(message.into());
         let mut target = 0;
         poll_fn(|cx| {
+            let own = cx.waker();
             call.poll(cx, |state, cx| {
-                ready!(state.poll_queue(call.place, cx, &mut message, &mut target))?;
+                ready!(state.poll_queue(&call, own, cx, &mut message, &mut target))?;
                 state.driver.poll_sent(cx, target)
             })
         })
@@ -157,8 +157,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         let call = Call::new(&self.shared);
         let mut message = Some(message.into());
         let mut target = 0;
-        poll_fn(|cx| call.poll(cx, |state, cx| state.poll_queue(call.place, cx, &mut message, &mut target)))
-            .await
+        poll_fn(|cx| {
+            let own = cx.waker();
+            call.poll(cx, |state, cx| state.poll_queue(&call, own, cx, &mut message, &mut target))
+        })
+        .await
     }
 
     /// Queues one message if there is room and nobody waits for it, and writes what the stream takes at once. Never waits.
@@ -301,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     }
 
     /// The reason in the peer's Close frame.
-    pub fn close_reason(&self) -> Option<String> {
+    pub fn close_reason(&self) -> Option<Box<str>> {
         self.shared.lock().driver.close_reason()
     }
 }
@@ -333,7 +336,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
     fn poll_background(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll(BACKGROUND, cx, |state, cx| {
             if state.halves == 0 {
-                state.driver.receive_no_more();
                 // Refused where a Close frame went out already.
                 _ = state.driver.begin_close(CloseCode::GOING_AWAY, "");
                 return state.driver.poll_close_shared(cx).map(|_| ());
@@ -371,10 +373,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
     }
 
     /// Queues one message when it is its call's turn and there is room; `target` is the count of sent bytes at which it
-    /// will have left.
+    /// will have left. `own` is the waker of the call's task.
     fn poll_queue(
         &mut self,
-        place: Place,
+        call: &Call<'_, S>,
+        own: &Waker,
         cx: &mut Context<'_>,
         message: &mut Option<Outgoing<'_>>,
         target: &mut u64,
@@ -382,15 +385,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
         if message.is_none() {
             return Poll::Ready(Ok(()));
         }
-        let is_first = self.line.front().is_none_or(|first| *first == place);
-        let waits = !is_first || !self.driver.has_queue_room();
-        if waits && !self.line.contains(&place) {
-            self.line.push_back(place);
+        let parking = &call.shared.parking;
+        if !self.line.is_first(call.place) {
+            // The first does the work.
+            self.driver.check_open()?;
+            self.line.wait(call.place, own, parking);
+            return Poll::Pending;
         }
-        if !is_first {
-            // Those in front do the work; this one only has to be woken, which their progress does.
-            let ended = self.driver.poll_keep(cx);
-            return if ended { Poll::Ready(Err(self.driver.error())) } else { Poll::Pending };
+        if !self.driver.has_queue_room() {
+            self.line.wait(call.place, own, parking);
         }
         if !self.driver.is_queue_short() {
             ready!(self.driver.poll_room(cx))?;
@@ -399,15 +402,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
         self.driver.queue(message)?;
         self.driver.moved();
         *target = self.driver.sent_when_empty();
-        self.leave_line(place);
+        self.line.leave(call.place, parking);
         Poll::Ready(Ok(()))
-    }
-
-    fn leave_line(&mut self, place: Place) {
-        self.line.retain(|waiting| *waiting != place);
-        if self.line.is_empty() {
-            self.line = VecDeque::new();
-        }
     }
 }
 
@@ -434,15 +430,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Call<'a, S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Drop for Call<'_, S> {
     fn drop(&mut self) {
-        let was_in_line = {
-            let mut state = self.shared.lock();
-            let before = state.line.len();
-            state.leave_line(self.place);
-            state.line.len() != before
-        };
+        let was_in_line = self.shared.lock().line.leave(self.place, &self.shared.parking);
         self.shared.parking.leave(self.place);
         if was_in_line {
-            // The next in line may be the first now.
+            // The next may be the first now.
             self.shared.parking.wake_others(self.place);
         }
     }

@@ -61,6 +61,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for Sender<S> {
     type Error = Error;
 
+    /// Ready when there is room. A sink has no place in the line of the calls of [`Sender::send`] and may come before some that
+    /// wait: it can be given up without a word, and would then hold up all behind it.
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_own(cx, |state, cx| state.poll_room(cx))
     }

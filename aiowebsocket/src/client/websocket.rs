@@ -276,7 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// The reason in the peer's Close frame.
-    pub fn close_reason(&self) -> Option<String> {
+    pub fn close_reason(&self) -> Option<Box<str>> {
         self.driver.close_reason()
     }
 
@@ -296,7 +296,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Two halves, for two tasks or more: a [`Sender`] that can be cloned, and a [`Receiver`]. Whichever is polled drives the
-    /// whole connection. Messages are owned there.
+    /// whole connection. Messages are owned there, and whole: what is left of one that was begun with
+    /// [`recv_part`](Self::recv_part) is dropped as it arrives.
     pub fn split(self) -> (Sender<S>, Receiver<S>) {
         split::split(self.driver)
     }
@@ -313,8 +314,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         split::background(self.driver)
     }
 
-    /// Takes the connection apart: the stream, and the bytes that were read from it and not received as messages. What was
-    /// queued and not written is lost; [`flush`](Self::flush) first.
+    /// Takes the connection apart: the stream, and the bytes that were read from it and not looked at yet.
+    ///
+    /// Lost are: what was queued and not written ([`flush`](Self::flush) first); messages that arrived while a `send` or `ping`
+    /// waited and were not received; and the begun part of a message that is still arriving, without which the rest makes no
+    /// sense. So take a connection apart between two messages.
     pub fn into_inner(self) -> (S, Vec<u8>) {
         let leftover = self.driver.machine.unread().to_vec();
         (self.driver.stream, leftover)

@@ -13,4 +13,5 @@ mod streams;
 mod tcp;
 mod time;
 mod upgraded;
+mod waiting;
 mod wire;

@@ -145,3 +145,39 @@ async fn fragments_of_a_set_size() {
         vec![(0x01, b"abc".into()), (0x00, b"def".into()), (0x80, b"gh".into()), (0x81, b"xyz".into())];
     assert_eq!(frames(&wire.lock().wrote), expected);
 }
+
+/// What was kept while something else was waited for comes first, and a large message that was begun whole comes whole.
+#[tokio::test]
+async fn parts_come_after_what_was_kept_or_begun() {
+    let (mut ws, wire) = open(quiet(), true).await;
+    wire.writes([Step::Stall]);
+    wire.say(&frame(OpCode::Text, true, b"kept"));
+    assert!(wire_pending(ws.send("stuck")));
+    wire.writes([]);
+    let large = vec![7; 100_000];
+    let bytes = frame(OpCode::Binary, true, &large);
+    wire.say(&bytes[..50_000]);
+    let part = ws.recv_part().await.expect("open").expect("a part");
+    assert_eq!(part, Part { kind: Kind::Text, data: b"kept", last: true });
+    assert!(wire_pending(ws.recv()), "begun");
+    wire.say(&bytes[50_000..]);
+    let part = ws.recv_part().await.expect("open").expect("a part");
+    assert!(part.data == large && part.last && part.kind == Kind::Binary, "{} bytes", part.data.len());
+}
+
+/// A part waits for room as a message does, and nothing follows a Close frame.
+#[tokio::test]
+async fn parts_wait_for_room_and_end_with_the_connection() {
+    let mut config = quiet();
+    config.max_queue = 1;
+    let (mut ws, wire) = open(config, true).await;
+    wire.writes([Step::Stall]);
+    assert!(wire_pending(ws.send_part("one ", false)));
+    assert!(wire_pending(ws.send_part("dropped before there was room", false)));
+    wire.writes([]);
+    ws.send_part("two", true).await.expect("open");
+    assert_eq!(frames(&wire.lock().wrote), [(0x01, b"one ".to_vec()), (0x80, b"two".to_vec())]);
+    ws.close(aiowebsocket::CloseCode::NORMAL, "").await.expect("answered");
+    let late = ws.send_part("late", true).await;
+    assert!(matches!(late, Err(Error::Closed { .. })), "{late:?}");
+}

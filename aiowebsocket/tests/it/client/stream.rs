@@ -147,6 +147,11 @@ impl State {
         self.write.script.clear();
     }
 
+    /// What the next writes do; nobody is told.
+    pub(crate) fn takes(&mut self, steps: impl IntoIterator<Item = Step>) {
+        self.write.script = steps.into_iter().collect();
+    }
+
     fn wake_reader(&mut self) {
         if let Some(waker) = self.read.waker.take() {
             waker.wake();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aiowebsocket::opening::{Accepting, HandshakeError, HeadLimits};
 use aiowebsocket::protocol::{OpCode, UsageError};
 use aiowebsocket::{
-    CloseCode, Connect, EchoServer, Error, Message, MessageRef, Outgoing, WebSocket, accept, connect,
+    CloseCode, Config, Connect, EchoServer, Error, Message, MessageRef, Outgoing, WebSocket, accept, connect,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -239,6 +239,27 @@ async fn nobody_at_the_address() {
 }
 
 /// Mistakes are told before anything is dialled, whatever comes after them.
+/// Each option sets its own limit or time, and nothing else.
+#[test]
+fn options_are_the_fields_of_the_config() {
+    let secs = Duration::from_secs;
+    let connect = || connect("ws://example.com/");
+    let same = |options: Connect, set: fn(&mut Config)| {
+        let mut config = Config::default();
+        set(&mut config);
+        assert_eq!(format!("{options:?}"), format!("{:?}", connect().config(config)));
+    };
+    same(connect().max_message(5), |config| (config.max_message, config.max_frame) = (5, 5));
+    same(connect().max_queue(5), |config| config.max_queue = 5);
+    same(connect().max_backlog(5), |config| config.max_backlog = 5);
+    same(connect().close_timeout(secs(5)), |config| config.close_timeout = Duration::from_secs(5));
+    same(connect().no_keepalive(), |config| config.keepalive = None);
+    same(connect().keepalive(secs(5), secs(6)), |config| {
+        let keepalive = config.keepalive.as_mut().expect("the default");
+        (keepalive.interval, keepalive.timeout) = (Duration::from_secs(5), Duration::from_secs(6));
+    });
+}
+
 #[tokio::test]
 async fn mistakes_in_the_options_are_told_before_dialling() {
     // Would be refused at once, and differently.

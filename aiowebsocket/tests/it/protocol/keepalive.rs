@@ -310,3 +310,22 @@ fn traffic_does_not_stop_the_pings() {
     pair.run(SECOND);
     assert_eq!(pair.client.messages(), vec![Message::text("tick"); 100]);
 }
+
+/// A ping waits for no more than one fragment of a large message. So a peer that takes fragment after fragment and never
+/// answers is dead, although it takes bytes all the time.
+#[test]
+fn a_ping_inside_a_message_wants_its_pong() {
+    let mut config = keepalive(20, 20);
+    config.fragment_size = std::num::NonZeroUsize::new(1000);
+    let (mut face, start) = client(config);
+    let machine = &mut face.machine;
+    let message = vec![7; 1 << 20];
+    machine.send(Kind::Binary, Payload::Borrowed(&message), &mut same_key).expect("open");
+    for second in 0..41 {
+        machine.handle_timeout(start + SECOND * second, &mut same_key);
+        let n = machine.output(&mut same_key).front().len();
+        machine.written(n);
+        assert!(second > 39 || machine.ending().is_none(), "{second}");
+    }
+    assert_eq!(machine.ending(), Some(&Ending::Timeout(Timeout::KeepAlive)));
+}

@@ -187,3 +187,15 @@ fn an_end_or_a_close_in_the_middle_ends_the_message_too() {
     assert!(!machine.is_in_parts() && matches!(machine.outcome(), Some(Ending::Closed(_))));
     assert!(!machine.output(&mut same_key).is_empty(), "Close is answered");
 }
+
+/// A message that was begun whole, in fragments, comes whole.
+#[test]
+fn a_message_begun_whole_comes_whole() {
+    let mut machine = Connection::new(Role::Client, small(), &[], start_of_time());
+    let begun = frame(Role::Server, OpCode::Text, false, b"begun, ");
+    machine.space()[..begun.len()].copy_from_slice(&begun);
+    machine.received(begun.len(), start_of_time());
+    assert_eq!(machine.step(), Step::Read);
+    let rest = feed(&mut machine, &frame(Role::Server, OpCode::Continuation, true, b"ended"), || 100);
+    assert_eq!(rest, [(Kind::Text, b"begun, ended".to_vec(), true)]);
+}
