@@ -322,6 +322,7 @@ async fn a_send_does_not_wait_for_those_behind_it() {
             sender.flush().await.expect("open");
         }
         wire.lock().wrote.clear();
+        wire.lock().flushed = 0;
         wire.writes([Step::Stall]);
         // In fragments of 10: three frames of 16 bytes. With a pong between, of 6 and 5.
         let mut first = Call::waiting(sender.send([b'a'; 30].as_slice()));
@@ -445,6 +446,8 @@ async fn both_halves_are_woken_by_the_stream() {
 #[tokio::test]
 async fn a_sender_is_woken_for_room_that_the_receiver_makes() {
     let (sender, mut receiver, wire) = full().await;
+    // Nothing but the room wakes it.
+    wire.lock().deaf();
     let mut sending = Call::waiting(sender.send("second"));
     let mut receiving = Call::waiting(receiver.recv());
     wire.lock().unstall_silently();

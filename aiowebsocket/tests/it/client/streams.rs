@@ -109,11 +109,25 @@ async fn the_task_behind_writes_what_a_sink_was_given() {
     let (ws, mut peer) = client(&quiet(), 1000);
     let (mut sender, _receiver) = ws.background();
     sleep(SOON).await;
-    SinkExt::<Message>::feed(&mut sender, text("fed")).await.expect("open");
+    let mut sink = Pin::new(&mut sender);
+    std::future::poll_fn(|cx| Sink::<Message>::poll_ready(sink.as_mut(), cx)).await.expect("open");
+    sleep(SOON).await;
+    sink.start_send(text("fed")).expect("open");
     let mut heard = [0; 9];
     let read = tokio::io::AsyncReadExt::read_exact(&mut peer, &mut heard);
     timeout(SOON, read).await.expect("at once").expect("open");
     assert_eq!(frames(&heard), [(0x81, b"fed".to_vec())]);
+}
+
+/// Nothing is kept of a `next` that is done.
+#[tokio::test]
+async fn a_stream_that_has_an_item_leaves_no_waker() {
+    let (ws, wire) = open(quiet(), true).await;
+    let (_sender, mut receiver) = ws.split();
+    wire.say(&frame(OpCode::Text, true, b"in"));
+    let mut receiving = Call::new(receiver.next());
+    assert!(receiving.poll().is_some());
+    assert_eq!(std::sync::Arc::strong_count(&receiving.woken), 1);
 }
 
 /// Nothing is kept of a sink that is dropped while it waits.
@@ -124,7 +138,7 @@ async fn a_sink_that_is_dropped_leaves_no_waker() {
     let (ws, wire) = open(config, true).await;
     wire.writes([Step::Stall]);
     let (mut sender, receiver) = ws.split();
-    drop(Call::waiting(sender.clone().send(text("first"))));
+    drop(Call::waiting(sender.send(text("first"))));
     let sending = Call::waiting(async move { SinkExt::send(&mut sender, text("second")).await });
     let flag = std::sync::Arc::clone(&sending.woken);
     drop(sending);

@@ -3,7 +3,9 @@
 //! Every case is fed whole, byte by byte, at random cuts, as what was left over from the handshake, and with more bytes
 //! behind it, and large messages are taken by each of the ways that the machine offers; all must come to the same.
 
-use aiowebsocket::protocol::{CloseCode, Config, Connection, Ending, Role};
+use std::num::NonZeroUsize;
+
+use aiowebsocket::protocol::{self, CannotSend, CloseCode, Config, Connection, Ending, Kind, Role};
 use serde::Deserialize;
 
 use crate::support::face::{Face, Message, Style};
@@ -24,8 +26,15 @@ struct Case {
     role: Side,
     #[serde(default)]
     limits: Limits,
-    /// The machine sends a Close frame with this code before anything arrives.
+    /// What the machine sends before anything arrives.
+    #[serde(default)]
+    send: Vec<Sending>,
+    /// So many bytes of that leave before anything arrives.
+    #[serde(default)]
+    taken: usize,
+    /// The machine sends a Close frame with this code before anything arrives, after `send`.
     close_first: Option<u16>,
+    #[serde(default)]
     input: Vec<Part>,
     #[serde(default)]
     events: Vec<Event>,
@@ -57,6 +66,26 @@ struct Limits {
     max_message: Option<u64>,
     max_frame: Option<u64>,
     max_fragments: Option<u32>,
+    fragment_size: Option<NonZeroUsize>,
+}
+
+/// A message, or with `last` a part of one, whose data is repeated `repeat` times.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sending {
+    text: Option<String>,
+    binary: Option<String>,
+    repeat: Option<usize>,
+    last: Option<bool>,
+    /// It is not sent, because of this.
+    refused: Option<Refused>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Refused {
+    MessageUnfinished,
+    OtherKind,
 }
 
 #[derive(Deserialize)]
@@ -180,15 +209,39 @@ impl Case {
 
     fn face(&self, leftover: &[u8], style: Style, rng: Rng) -> Face {
         let mut config = Config::default();
-        let Limits { max_message, max_frame, max_fragments } = self.limits;
+        let Limits { max_message, max_frame, max_fragments, fragment_size } = self.limits;
+        config.fragment_size = fragment_size;
         config.max_message = max_message.unwrap_or(config.max_message);
         config.max_frame = max_frame.unwrap_or(config.max_frame);
         config.max_fragments = max_fragments.unwrap_or(config.max_fragments);
         let mut machine = Connection::new(self.role(), config, leftover, start_of_time());
+        self.send.iter().for_each(|sending| self.send(&mut machine, sending));
         if let Some(code) = self.close_first {
             machine.close(CloseCode::new(code), "", start_of_time()).expect("a code that may be sent");
         }
-        Face::new(machine, style, rng)
+        let mut face = Face::new(machine, style, rng);
+        face.write(self.taken);
+        face
+    }
+
+    fn send(&self, machine: &mut Connection, sending: &Sending) {
+        let Sending { text, binary, repeat, last, refused } = sending;
+        let (kind, data) = match (text, binary) {
+            (Some(text), None) => (Kind::Text, text.clone().into_bytes()),
+            (None, Some(digits)) => (Kind::Binary, hex(digits)),
+            _ => panic!("{}: what is sent is either text or binary", self.name),
+        };
+        let data = data.repeat(repeat.unwrap_or(1));
+        let payload = protocol::Payload::Borrowed(&data);
+        let sent = match last {
+            None => machine.send(kind, payload, &mut same_key),
+            Some(last) => machine.send_part(kind, payload, *last, &mut same_key),
+        };
+        let refused = refused.map(|refused| match refused {
+            Refused::MessageUnfinished => CannotSend::MessageUnfinished,
+            Refused::OtherKind => CannotSend::OtherKind,
+        });
+        assert_eq!(sent.err(), refused, "{}: {kind:?} of {} bytes", self.name, data.len());
     }
 
     /// What follows a case without changing what comes of it: where the connection is over, anything; elsewhere an
@@ -317,6 +370,11 @@ fn masking() {
 #[test]
 fn fragments() {
     run(include_str!("../../../../spec/fragments.toml"), 20);
+}
+
+#[test]
+fn sending() {
+    run(include_str!("../../../../spec/sending.toml"), 20);
 }
 
 #[test]
