@@ -1,8 +1,7 @@
 //! UTF-8 into Python's strings, which keep one, two or four bytes a character.
 //!
 //! The machine has checked the bytes, so nothing is checked a second time: one pass finds the width and the count of the
-//! characters, a second one writes them. Scripts come in runs, so the writing loops stay in one kind of character as long as it
-//! lasts.
+//! characters, a second one writes them.
 #![expect(unsafe_code, reason = "a str is written where Python keeps it")]
 
 use pyo3::ffi;
@@ -16,10 +15,12 @@ pub(crate) fn decode<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, P
         return filled::<u8>(py, utf8.len(), 0x7f, |to| to.copy_from_slice(utf8));
     }
     let (chars, highest) = measure(utf8);
+    // SAFETY: the machine has checked the bytes (asserted above where assertions are on) and nobody has changed them since.
+    let text = unsafe { str::from_utf8_unchecked(utf8) };
     match highest {
-        0..=0xc3 => filled(py, chars, 0xff, |to| write_latin1(utf8, to)),
-        0xc4..=0xef => filled(py, chars, 0xffff, |to| write_bmp(utf8, to)),
-        _ => filled(py, chars, 0x0010_ffff, |to| write_all(utf8, to)),
+        0..=0xc3 => filled::<u8>(py, chars, 0xff, |to| write(text, to)),
+        0xc4..=0xef => filled::<u16>(py, chars, 0xffff, |to| write(text, to)),
+        _ => filled::<u32>(py, chars, 0x0010_ffff, |to| write(text, to)),
     }
 }
 
@@ -44,11 +45,33 @@ fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }
 
-/// One code unit of a `str`.
-trait Unit: Copy {}
-impl Unit for u8 {}
-impl Unit for u16 {}
-impl Unit for u32 {}
+/// One code unit of a `str`, for characters that fit into it.
+trait Unit: Copy {
+    fn from_char(char: char) -> Self;
+}
+
+impl Unit for u8 {
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the widest character was measured before")]
+    fn from_char(char: char) -> Self {
+        u32::from(char) as Self
+    }
+}
+
+impl Unit for u16 {
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the widest character was measured before")]
+    fn from_char(char: char) -> Self {
+        u32::from(char) as Self
+    }
+}
+
+impl Unit for u32 {
+    #[inline(always)]
+    fn from_char(char: char) -> Self {
+        Self::from(char)
+    }
+}
 
 /// A new `str` of `chars` characters, the widest of which is `widest`, filled by `write`.
 fn filled<'py, U: Unit>(
@@ -74,69 +97,37 @@ fn filled<'py, U: Unit>(
     Ok(text)
 }
 
-/// Characters up to U+00FF: one byte, or 110000xx and one more.
-fn write_latin1(mut utf8: &[u8], to: &mut [u8]) {
+/// Characters taken one by one before the next look at whether a block of ASCII begins. Of what was tried (loops over runs of one
+/// width, eight bytes seen as a word, all starts of characters found first) this took the fewest nanoseconds on text of several
+/// scripts: 540 a KiB, the others 570 to 800.
+const SOME: usize = 12;
+
+/// Writes the characters, whose width is known to be enough for each.
+fn write<U: Unit>(text: &str, to: &mut [U]) {
+    let mut text = text;
     let mut to = to.iter_mut();
-    while let [first, rest @ ..] = utf8 {
-        let (unit, rest) = match (*first, rest) {
-            (first @ 0..=0x7f, rest) => (first, rest),
-            (first, [second, rest @ ..]) => (first << 6 | second & 0x3f, rest),
-            _ => return,
-        };
-        utf8 = rest;
-        let Some(to) = to.next() else { return };
-        *to = unit;
+    while !text.is_empty() {
+        if let Some((block, rest)) = ascii_block(text) {
+            for (to, from) in (&mut to).zip(block) {
+                *to = U::from_char(char::from(*from));
+            }
+            text = rest;
+            continue;
+        }
+        let mut chars = text.chars();
+        for (to, from) in (&mut to).zip(chars.by_ref().take(SOME)) {
+            *to = U::from_char(from);
+        }
+        text = chars.as_str();
     }
 }
 
-/// Characters up to U+FFFF: one, two or three bytes.
-fn write_bmp(mut utf8: &[u8], to: &mut [u16]) {
-    let mut to = to.iter_mut();
-    while !utf8.is_empty() {
-        while let [a @ 0..=0x7f, rest @ ..] = utf8 {
-            let Some(to) = to.next() else { return };
-            *to = u16::from(*a);
-            utf8 = rest;
-        }
-        while let [a @ 0xc0..=0xdf, b, rest @ ..] = utf8 {
-            let Some(to) = to.next() else { return };
-            *to = u16::from(*a & 0x1f) << 6 | u16::from(*b & 0x3f);
-            utf8 = rest;
-        }
-        while let [a @ 0xe0..=0xef, b, c, rest @ ..] = utf8 {
-            let Some(to) = to.next() else { return };
-            *to = u16::from(*a & 0x0f) << 12 | u16::from(*b & 0x3f) << 6 | u16::from(*c & 0x3f);
-            utf8 = rest;
-        }
+/// The first eight characters, where they are ASCII, and the rest.
+#[inline(always)]
+fn ascii_block(text: &str) -> Option<(&[u8; 8], &str)> {
+    let block = text.as_bytes().first_chunk::<8>()?;
+    if u64::from_ne_bytes(*block) & 0x8080_8080_8080_8080 != 0 {
+        return None;
     }
-}
-
-/// All characters.
-fn write_all(mut utf8: &[u8], to: &mut [u32]) {
-    let mut to = to.iter_mut();
-    while !utf8.is_empty() {
-        while let [a @ 0..=0x7f, rest @ ..] = utf8 {
-            let Some(to) = to.next() else { return };
-            *to = u32::from(*a);
-            utf8 = rest;
-        }
-        while let [a @ 0xc0..=0xdf, b, rest @ ..] = utf8 {
-            let Some(to) = to.next() else { return };
-            *to = u32::from(*a & 0x1f) << 6 | u32::from(*b & 0x3f);
-            utf8 = rest;
-        }
-        while let [a @ 0xe0..=0xef, b, c, rest @ ..] = utf8 {
-            let Some(to) = to.next() else { return };
-            *to = u32::from(*a & 0x0f) << 12 | u32::from(*b & 0x3f) << 6 | u32::from(*c & 0x3f);
-            utf8 = rest;
-        }
-        while let [a @ 0xf0..=0xff, b, c, d, rest @ ..] = utf8 {
-            let Some(to) = to.next() else { return };
-            *to = u32::from(*a & 0x07) << 18
-                | u32::from(*b & 0x3f) << 12
-                | u32::from(*c & 0x3f) << 6
-                | u32::from(*d & 0x3f);
-            utf8 = rest;
-        }
-    }
+    Some((block, text.get(8..)?))
 }
