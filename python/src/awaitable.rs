@@ -20,12 +20,18 @@ use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 
+use crate::gil::GilCell;
+use crate::globals::Globals;
+
 /// What an awaitable does. All state is behind `&self`: stepping may run any Python code, which may step another one.
 pub(crate) trait Operation: Sized + 'static {
     /// The name of the type, with its module.
     const TYPE: &'static CStr;
     /// What was called, for messages.
     const CALL: &'static str;
+
+    /// Its type.
+    fn awaitable_type(globals: &Globals) -> &AwaitableType;
 
     /// Goes on: a result, or something that the task is to wait for.
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>>;
@@ -60,9 +66,22 @@ struct Object<T> {
     operation: ManuallyDrop<T>,
 }
 
-/// The type object of an operation, made once when the module is loaded.
+/// Memory of awaitables that is kept for the next ones: a loop over messages needs one again and again.
+const SPARE: usize = 16;
+
+/// Memory that was given back, without an object in it.
+#[derive(Debug, Default)]
+struct Spare(Vec<*mut c_void>);
+
+// SAFETY: memory without an object, of which this is the only owner.
+unsafe impl Send for Spare {}
+
+/// The type object of an operation, made once when the module is loaded, and its spare memory.
 #[derive(Debug)]
-pub(crate) struct AwaitableType(Py<PyAny>);
+pub(crate) struct AwaitableType {
+    object: Py<PyAny>,
+    spare: GilCell<Spare>,
+}
 
 impl AwaitableType {
     /// Makes the type of `T`.
@@ -108,7 +127,7 @@ impl AwaitableType {
         // SAFETY: the spec is complete, ends with a zero slot, and its functions have the types that their slots ask for. A new
         // reference, or null with an exception set.
         let object = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&raw mut spec))? };
-        Ok(Self(object.unbind()))
+        Ok(Self { object: object.unbind(), spare: GilCell::default() })
     }
 
     /// A new awaitable. `T` is the operation that this type was made of.
@@ -118,10 +137,15 @@ impl AwaitableType {
         py: Python<'py>,
         operation: T,
     ) -> PyResult<Bound<'py, PyAny>> {
-        // SAFETY: the type is `Object<T>`'s, with room for it and the collector's head; the new object is filled before anybody sees
-        // it, and the collector does not know it before it waits.
+        let spare = self.spare.borrow(py).0.pop();
+        // SAFETY: the type is `Object<T>`'s, with room for it and the collector's head, and spare memory was made for it. The new
+        // object is filled before anybody sees it, and the collector does not know it before it waits.
         unsafe {
-            let object = ffi::PyObject_GC_New::<Object<T>>(self.0.as_ptr().cast());
+            let kind = self.object.as_ptr().cast();
+            let object = match spare {
+                Some(memory) => ffi::PyObject_Init(memory.cast(), kind).cast(),
+                None => ffi::PyObject_GC_New::<Object<T>>(kind),
+            };
             if object.is_null() {
                 return Err(PyErr::fetch(py));
             }
@@ -129,6 +153,16 @@ impl AwaitableType {
             (&raw mut (*object).operation).write(ManuallyDrop::new(operation));
             Ok(Bound::from_owned_ptr(py, object.cast()))
         }
+    }
+
+    /// Keeps memory, where there is room to keep it.
+    fn keep(&self, py: Python<'_>, memory: *mut c_void) -> bool {
+        let mut spare = self.spare.borrow(py);
+        let has_room = spare.0.len() < SPARE;
+        if has_room {
+            spare.0.push(memory);
+        }
+        has_room
     }
 }
 
@@ -373,7 +407,7 @@ unsafe extern "C" fn deallocate<T: Operation>(slf: *mut ffi::PyObject) {
         let this: *mut Object<T> = slf.cast();
         let state = (*this).state.get();
         // While the interpreter ends, what the operation holds is left to the process's end.
-        _ = Python::try_attach(|py| {
+        let is_kept = Python::try_attach(|py| {
             let body = AssertUnwindSafe(|| {
                 match state {
                     State::New => warn_unawaited(py, T::CALL),
@@ -384,8 +418,11 @@ unsafe extern "C" fn deallocate<T: Operation>(slf: *mut ffi::PyObject) {
             });
             // A destructor has nobody to tell.
             drop(catch_unwind(body));
+            T::awaitable_type(Globals::get(py)).keep(py, slf.cast())
         });
-        ffi::PyObject_GC_Del(slf.cast());
+        if is_kept != Some(true) {
+            ffi::PyObject_GC_Del(slf.cast());
+        }
         ffi::Py_DECREF(kind.cast());
     }
 }

@@ -7,11 +7,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyIterator;
 
-use crate::awaitable::{Operation, Step};
+use crate::awaitable::{AwaitableType, Operation, Step};
 use crate::clock::now;
 use crate::connection::{Connection, WRITE_AHEAD, drain, kind_of};
 use crate::errors;
 use crate::gil::GilCell;
+use crate::globals::Globals;
 use crate::payload;
 use crate::waiter::State as Wait;
 
@@ -136,6 +137,10 @@ impl Receive {
 impl Operation for Receive {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Receive";
     const CALL: &'static str = "recv()";
+
+    fn awaitable_type(globals: &Globals) -> &AwaitableType {
+        &globals.receive
+    }
 
     #[inline]
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
@@ -278,6 +283,10 @@ impl Operation for Send {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Send";
     const CALL: &'static str = "send()";
 
+    fn awaitable_type(globals: &Globals) -> &AwaitableType {
+        &globals.send
+    }
+
     #[inline]
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
         if let Some(future) = self.future.take(py) {
@@ -353,6 +362,10 @@ impl Operation for SendMany {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.SendMany";
     const CALL: &'static str = "send_many()";
 
+    fn awaitable_type(globals: &Globals) -> &AwaitableType {
+        &globals.send_many
+    }
+
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
         if let Some(future) = self.future.take(py) {
             result(&future)?;
@@ -390,6 +403,10 @@ impl Ping {
 impl Operation for Ping {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Ping";
     const CALL: &'static str = "ping()";
+
+    fn awaitable_type(globals: &Globals) -> &AwaitableType {
+        &globals.ping
+    }
 
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
         if let Some(future) = self.future.take(py) {
@@ -432,6 +449,10 @@ impl Operation for Close {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Close";
     const CALL: &'static str = "close()";
 
+    fn awaitable_type(globals: &Globals) -> &AwaitableType {
+        &globals.close
+    }
+
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
         if let Some(future) = self.future.take(py) {
             result(&future)?;
@@ -471,6 +492,10 @@ impl Closed {
 impl Operation for Closed {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Closed";
     const CALL: &'static str = "wait_closed()";
+
+    fn awaitable_type(globals: &Globals) -> &AwaitableType {
+        &globals.closed
+    }
 
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
         if let Some(future) = self.future.take(py) {
