@@ -42,6 +42,10 @@ class WebSocket(_aiowebsocket.Connection):
         return f"<aiowebsocket.WebSocket {state} fd={self.fileno()} at {id(self):#x}>"
 
 
+# CPython calls these without detours only for the class that they were made for.
+_aiowebsocket._add_methods(WebSocket)
+
+
 class connect:
     """Opens a connection: ``ws = await connect(uri)``, or ``async with connect(uri) as ws`` which closes it at the end.
 

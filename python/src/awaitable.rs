@@ -15,13 +15,13 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 
-use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration};
+use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError};
 use pyo3::ffi;
-use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 
 use crate::gil::GilCell;
 use crate::globals::Globals;
+use crate::raw::{Arguments, fast_method, guarded, method, type_object};
 
 /// What an awaitable does. All state is behind `&self`: stepping may run any Python code, which may step another one.
 pub(crate) trait Operation: Sized + 'static {
@@ -86,48 +86,24 @@ pub(crate) struct AwaitableType {
 impl AwaitableType {
     /// Makes the type of `T`.
     pub(crate) fn new<T: Operation>(py: Python<'_>) -> PyResult<Self> {
-        let mut methods = [
-            method(
-                c"send",
-                send::<T> as ffi::PyCFunction,
-                ffi::METH_O,
-                c"send(value, /)\n--\n\nThe next step.",
-            ),
-            fast_method(
-                c"throw",
-                throw::<T>,
-                c"throw(type, value=None, traceback=None, /)\n--\n\nEnds it with an exception.",
-            ),
-            method(c"close", close::<T>, ffi::METH_NOARGS, c"close()\n--\n\nGives it up."),
+        let methods = [
+            method(c"send", send::<T>, ffi::METH_O),
+            fast_method(c"throw", throw::<T>),
+            method(c"close", close::<T>, ffi::METH_NOARGS),
             ffi::PyMethodDef::zeroed(),
         ];
-        let mut slots = [
-            slot(ffi::Py_tp_dealloc, deallocate::<T> as ffi::destructor as *mut c_void),
-            slot(ffi::Py_tp_traverse, traverse::<T> as ffi::traverseproc as *mut c_void),
-            slot(ffi::Py_tp_iter, itself as ffi::getiterfunc as *mut c_void),
-            slot(ffi::Py_tp_iternext, next::<T> as ffi::iternextfunc as *mut c_void),
-            slot(ffi::Py_am_await, itself as ffi::unaryfunc as *mut c_void),
-            slot(ffi::Py_am_send, am_send::<T> as ffi::sendfunc as *mut c_void),
+        let slots = vec![
+            (ffi::Py_tp_dealloc, deallocate::<T> as ffi::destructor as *mut c_void),
+            (ffi::Py_tp_traverse, traverse::<T> as ffi::traverseproc as *mut c_void),
+            (ffi::Py_tp_iter, itself as ffi::getiterfunc as *mut c_void),
+            (ffi::Py_tp_iternext, next::<T> as ffi::iternextfunc as *mut c_void),
+            (ffi::Py_am_await, itself as ffi::unaryfunc as *mut c_void),
+            (ffi::Py_am_send, am_send::<T> as ffi::sendfunc as *mut c_void),
             // The type keeps a pointer to its methods for as long as it lives, which is for ever.
-            slot(
-                ffi::Py_tp_methods,
-                Box::leak(Box::new(std::mem::replace(&mut methods, [ffi::PyMethodDef::zeroed(); 4])))
-                    .as_mut_ptr()
-                    .cast(),
-            ),
-            slot(0, null_mut()),
+            (ffi::Py_tp_methods, Box::leak(Box::new(methods)).as_mut_ptr().cast()),
         ];
-        let mut spec = ffi::PyType_Spec {
-            name: T::TYPE.as_ptr(),
-            basicsize: c_int::try_from(size_of::<Object<T>>()).expect("an awaitable is small"),
-            itemsize: 0,
-            flags: c_flags(),
-            slots: slots.as_mut_ptr(),
-        };
-        // SAFETY: the spec is complete, ends with a zero slot, and its functions have the types that their slots ask for. A new
-        // reference, or null with an exception set.
-        let object = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&raw mut spec))? };
-        Ok(Self { object: object.unbind(), spare: GilCell::default() })
+        let object = type_object(py, T::TYPE, size_of::<Object<T>>(), slots)?;
+        Ok(Self { object, spare: GilCell::default() })
     }
 
     /// A new awaitable. `T` is the operation that this type was made of.
@@ -164,65 +140,6 @@ impl AwaitableType {
         }
         has_room
     }
-}
-
-fn c_flags() -> std::ffi::c_uint {
-    let flags = ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
-    std::ffi::c_uint::try_from(flags).expect("flags of a type have 32 bits")
-}
-
-fn slot(slot: c_int, pfunc: *mut c_void) -> ffi::PyType_Slot {
-    ffi::PyType_Slot { slot, pfunc }
-}
-
-fn method(
-    name: &'static CStr,
-    function: ffi::PyCFunction,
-    flags: c_int,
-    doc: &'static CStr,
-) -> ffi::PyMethodDef {
-    ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunction: function },
-        ml_flags: flags,
-        ml_doc: doc.as_ptr(),
-    }
-}
-
-fn fast_method(name: &'static CStr, function: ffi::PyCFunctionFast, doc: &'static CStr) -> ffi::PyMethodDef {
-    ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: function },
-        ml_flags: ffi::METH_FASTCALL,
-        ml_doc: doc.as_ptr(),
-    }
-}
-
-/// Runs a C function's body: a panic becomes an exception, and so does a call while the interpreter ends.
-#[inline]
-pub(crate) fn guarded<R>(failed: R, body: impl FnOnce(Python<'_>) -> PyResult<R>) -> R {
-    let run = |py: Python<'_>| match catch_unwind(AssertUnwindSafe(|| body(py))) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => {
-            error.restore(py);
-            Err(())
-        }
-        Err(panic) => {
-            panicked(panic.as_ref()).restore(py);
-            Err(())
-        }
-    };
-    match Python::try_attach(run) {
-        Some(Ok(value)) => value,
-        _ => failed,
-    }
-}
-
-#[cold]
-fn panicked(panic: &(dyn std::any::Any + Send)) -> PyErr {
-    let text =
-        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    PanicException::new_err((text.unwrap_or("a panic without a message").to_owned(),))
 }
 
 /// The object behind a pointer that CPython gives to one of its type's functions.
@@ -339,25 +256,19 @@ unsafe extern "C" fn send<T: Operation>(
 
 unsafe extern "C" fn throw<T: Operation>(
     slf: *mut ffi::PyObject,
-    arguments: *mut *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
     count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     guarded(null_mut(), |py| {
-        // SAFETY: CPython calls this with an object of this type and `count` arguments, all of which it holds meanwhile.
-        let (this, arguments) = unsafe {
-            (object::<T>(slf), std::slice::from_raw_parts(arguments, usize::try_from(count).unwrap_or(0)))
-        };
-        // SAFETY: as above.
-        let argument =
-            |i: usize| arguments.get(i).map(|argument| unsafe { Bound::from_borrowed_ptr(py, *argument) });
-        let (kind, value) = (argument(0), argument(1).filter(|value| !value.is_none()));
+        // SAFETY: CPython calls this with an object of this type, and holds it and the arguments meanwhile.
+        let (this, call) = unsafe { (object::<T>(slf), Arguments::new(py, arguments, count, names)) };
+        let (kind, value) = (call.at(0), call.at(1).filter(|value| !value.is_none()));
         this.give_up(py);
-        let Some(kind) = kind else { return Err(PyRuntimeError::new_err("throw() needs an exception")) };
+        let Some(kind) = kind else { return Err(PyTypeError::new_err("throw() needs an exception")) };
         Err(match value {
             None => PyErr::from_value(kind),
-            Some(value) if value.is_instance_of::<pyo3::exceptions::PyBaseException>() => {
-                PyErr::from_value(value)
-            }
+            Some(value) if value.is_instance_of::<PyBaseException>() => PyErr::from_value(value),
             Some(value) => PyErr::from_value(kind.call1((value,))?),
         })
     })

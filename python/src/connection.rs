@@ -37,7 +37,7 @@ const MESSAGE_COST: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) event_loop: Py<PyAny>,
-    pub(crate) waiter: Py<Waiter>,
+    pub(crate) waiter: Py<PyAny>,
     fd: i32,
     subprotocol: Option<Py<PyAny>>,
     pub(crate) state: GilCell<State>,
@@ -164,7 +164,7 @@ impl Connection {
             if state.has_ended {
                 return Ok(Delivered::End);
             }
-            let parked = waiter.get().is_parked(py);
+            let parked = Waiter::of(waiter).is_parked(py);
             if !parked || state.backlog.is_empty() {
                 match state.pump.advance(py)? {
                     Next::Message => {}
@@ -373,7 +373,7 @@ impl Connection {
             conclude(closer.bind(py), None, py.None())?;
         }
         let waiter = slf.get().waiter.bind(py);
-        if waiter.get().is_parked(py) { Waiter::wake(waiter) } else { Ok(()) }
+        if Waiter::of(waiter).is_parked(py) { Waiter::wake(waiter) } else { Ok(()) }
     }
 
     /// What `recv` and `send` raise after the end.
@@ -445,7 +445,7 @@ impl Connection {
         Self::ask_turn(slf)
     }
 
-    fn receive<'py>(
+    pub(crate) fn receive<'py>(
         slf: &Bound<'py, Self>,
         wants: Wants,
         timeout: Option<f64>,
@@ -510,7 +510,7 @@ impl Connection {
         config.max_queue = send_window;
         let socket = crate::socket::adopt(fd)?;
         let machine = Machine::new(Role::Client, config, opened.leftover(), now());
-        let waiter = Py::new(py, Waiter::new(event_loop.clone_ref(py)))?;
+        let waiter = Waiter::object(event_loop.bind(py))?;
         Ok(Self {
             event_loop,
             waiter,
@@ -565,12 +565,6 @@ impl Connection {
         Self::settle(slf, None)
     }
 
-    /// The next message: `str` for text, `bytes` for binary.
-    #[pyo3(signature = (timeout=None))]
-    fn recv<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
-        Self::receive(slf, Wants::One, timeout)
-    }
-
     /// The next message where one is there, else `None`.
     fn recv_nowait<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
@@ -615,17 +609,6 @@ impl Connection {
 
     fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         Self::receive(slf, Wants::Next, None)
-    }
-
-    /// Sends a message: `str` as text, bytes-like objects as binary.
-    #[pyo3(signature = (message, /, *, text=None))]
-    fn send<'py>(
-        slf: &Bound<'py, Self>,
-        message: Bound<'py, PyAny>,
-        text: Option<bool>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let operation = Send::new(slf.clone().unbind(), message.unbind(), text);
-        Globals::get(slf.py()).send.awaitable(slf.py(), operation)
     }
 
     /// Sends a message without waiting; refused where `send_window` bytes wait already.

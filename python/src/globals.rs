@@ -13,6 +13,8 @@ pub(crate) struct Globals {
     pub(crate) task_type: Py<PyAny>,
     /// The module with the exceptions.
     pub(crate) exceptions: Py<PyAny>,
+    /// The type of waiters.
+    pub(crate) waiter: Py<PyAny>,
     pub(crate) receive: AwaitableType,
     pub(crate) send: AwaitableType,
     pub(crate) send_many: AwaitableType,
@@ -29,6 +31,7 @@ impl Globals {
             Ok::<_, PyErr>(Self {
                 task_type: py.import("asyncio")?.getattr("Task")?.unbind(),
                 exceptions: py.import("aiowebsocket.exceptions")?.into_any().unbind(),
+                waiter: crate::waiter::waiter_type(py)?,
                 receive: AwaitableType::new::<Receive>(py)?,
                 send: AwaitableType::new::<Send>(py)?,
                 send_many: AwaitableType::new::<SendMany>(py)?,

@@ -11,10 +11,12 @@ mod destination;
 mod errors;
 mod gil;
 mod globals;
+mod methods;
 mod opening;
 mod operations;
 mod payload;
 mod pump;
+mod raw;
 mod socket;
 mod text;
 mod turn;
@@ -24,13 +26,12 @@ mod waiter;
 #[pyo3::pymodule(gil_used = true)]
 mod _aiowebsocket {
     use pyo3::prelude::*;
+    use pyo3::types::PyType;
 
     #[pymodule_export]
     use crate::connection::{Batches, Connection, Cork};
     #[pymodule_export]
     use crate::opening::{Opened, Opening};
-    #[pymodule_export]
-    use crate::waiter::Waiter;
 
     /// Draws new keys from now on: a child process must not use those of its parent.
     #[pyfunction]
@@ -38,8 +39,18 @@ mod _aiowebsocket {
         aiowebsocket::keys::forget();
     }
 
+    /// Gives a class derived from `Connection` its own `recv` and `send`, see methods.rs.
+    #[pyfunction]
+    fn _add_methods(class: &Bound<'_, PyType>) -> PyResult<()> {
+        if !class.is_subclass_of::<Connection>()? {
+            return Err(pyo3::exceptions::PyTypeError::new_err("the class is not derived from Connection"));
+        }
+        crate::methods::add_to(class)
+    }
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::methods::add_to(&module.py().get_type::<Connection>())?;
         crate::globals::Globals::load(module.py())
     }
 }

@@ -14,7 +14,7 @@ use crate::errors;
 use crate::gil::GilCell;
 use crate::globals::Globals;
 use crate::payload;
-use crate::waiter::State as Wait;
+use crate::waiter::{State as Wait, Waiter};
 
 /// What a receiver gets.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +76,7 @@ impl Receive {
     /// The wait is over, in whichever way.
     fn leave(&self, py: Python<'_>) -> PyResult<Wait> {
         self.is_waiting.set(false);
-        let waiter = self.connection.get().waiter.get();
+        let waiter = Waiter::of(self.connection.get().waiter.bind(py));
         let state = waiter.state(py);
         waiter.leave(py);
         let timer = self.timer.borrow(py).take();
@@ -91,7 +91,7 @@ impl Receive {
         let connection = self.connection.bind(py);
         let this = connection.get();
         let waiter = this.waiter.bind(py);
-        match waiter.get().state(py) {
+        match Waiter::of(waiter).state(py) {
             Wait::Idle => {}
             Wait::Parked => return Err(errors::concurrency(py)),
             // The one who waited before was cancelled or woken and goes on in the next turn of the event loop: ask again then.
@@ -116,9 +116,9 @@ impl Receive {
                 .call_method1(intern!(py, "call_later"), (timeout.max(0.0), expire))?;
             *self.timer.borrow(py) = Some(timer.unbind());
         }
-        waiter.get().park(py);
+        Waiter::park(waiter);
         self.is_waiting.set(true);
-        Ok(Step::Wait(waiter.clone().into_any()))
+        Ok(Step::Wait(waiter.clone()))
     }
 
     /// The end, as this receiver is told of it.
@@ -147,7 +147,7 @@ impl Operation for Receive {
         let woken = if self.is_waiting.get() {
             self.leave(py)?
         } else {
-            if self.connection.get().waiter.get().is_parked(py) {
+            if Waiter::of(self.connection.get().waiter.bind(py)).is_parked(py) {
                 return Err(errors::concurrency(py));
             }
             Wait::Idle

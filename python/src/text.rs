@@ -108,14 +108,14 @@ fn write<U: Unit>(text: &str, to: &mut [U]) {
     let mut to = to.iter_mut();
     while !text.is_empty() {
         if let Some((block, rest)) = ascii_block(text) {
-            for (to, from) in (&mut to).zip(block) {
+            for (from, to) in block.iter().zip(&mut to) {
                 *to = U::from_char(char::from(*from));
             }
             text = rest;
             continue;
         }
         let mut chars = text.chars();
-        for (to, from) in (&mut to).zip(chars.by_ref().take(SOME)) {
+        for (from, to) in chars.by_ref().take(SOME).zip(&mut to) {
             *to = U::from_char(from);
         }
         text = chars.as_str();

@@ -1,0 +1,82 @@
+//! `recv()` and `send()` as plain C functions: through `#[pymethods]` their arguments alone cost more than a short message does.
+#![expect(unsafe_code, reason = "methods made of C functions")]
+
+use std::ptr::null_mut;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+use crate::connection::Connection;
+use crate::globals::Globals;
+use crate::operations::{Send, Wants};
+use crate::raw::{Arguments, add_method, fast_method, guarded};
+
+/// Adds them to `Connection`, or to a class derived from it: CPython calls a method without detours where the object is of exactly
+/// the class that the method was made for.
+pub(crate) fn add_to(kind: &Bound<'_, PyType>) -> PyResult<()> {
+    add_method(
+        kind,
+        fast_method(c"recv", recv),
+        c"recv(timeout=None)\n--\n\n\
+        The next message: ``str`` for text, ``bytes`` for binary.\n\n\
+        With ``timeout``, ``ReceiveTimeout`` after so many seconds without one. Cancelling loses nothing.\n\
+        Raises ``ConnectionClosed`` at the end, and ``ConcurrencyError`` while another task waits here.",
+    )?;
+    add_method(
+        kind,
+        fast_method(c"send", send),
+        c"send(message, /, *, text=None)\n--\n\n\
+        Sends a message: ``str`` as text, bytes-like objects as binary; ``text`` says otherwise.\n\n\
+        The message is taken whole at once, and the call returns when its bytes have left for the socket.\n\
+        Cancelling neither withdraws nor doubles it. Raises ``ConnectionClosed``.",
+    )
+}
+
+unsafe extern "C" fn recv(
+    slf: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guarded(null_mut(), |py| {
+        // SAFETY: a method of `Connection`, which CPython calls with one; it holds it and the arguments meanwhile.
+        let (connection, call) =
+            unsafe { (connection(py, slf), Arguments::new(py, arguments, count, names)) };
+        if call.count() > 1 {
+            return Err(PyTypeError::new_err("recv() takes a timeout and nothing else"));
+        }
+        let timeout = call.at(0).or(call.named("timeout")?).filter(|timeout| !timeout.is_none());
+        let timeout = timeout.map(|timeout| timeout.extract()).transpose()?;
+        Ok(Connection::receive(&connection, Wants::One, timeout)?.into_ptr())
+    })
+}
+
+unsafe extern "C" fn send(
+    slf: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guarded(null_mut(), |py| {
+        // SAFETY: a method of `Connection`, which CPython calls with one; it holds it and the arguments meanwhile.
+        let (connection, call) =
+            unsafe { (connection(py, slf), Arguments::new(py, arguments, count, names)) };
+        let (Some(message), 1) = (call.at(0), call.count()) else {
+            return Err(PyTypeError::new_err("send() takes one message"));
+        };
+        let text = call.named("text")?.filter(|text| !text.is_none());
+        let text = text.map(|text| text.is_truthy()).transpose()?;
+        let operation = Send::new(connection.unbind(), message.unbind(), text);
+        Ok(Globals::get(py).send.awaitable(py, operation)?.into_ptr())
+    })
+}
+
+/// # Safety
+/// `slf` is a `Connection`.
+#[inline]
+unsafe fn connection<'py>(py: Python<'py>, slf: *mut ffi::PyObject) -> Bound<'py, Connection> {
+    // SAFETY: the caller's word; a borrowed pointer becomes a reference of its own.
+    unsafe { Bound::from_borrowed_ptr(py, slf).cast_into_unchecked() }
+}
