@@ -2,6 +2,11 @@
 
 #[cfg(feature = "tokio")]
 mod client;
+#[cfg(feature = "deflate")]
+mod deflate;
+#[cfg(not(feature = "deflate"))]
+#[path = "without_deflate.rs"]
+mod deflate;
 pub mod keys;
 pub mod opening;
 pub mod protocol;
@@ -12,4 +17,6 @@ pub use client::{
     Outgoing, Over, Part, Receiver, Sender, Target, Text, TimeLimit, Transport, TrySendError, WebSocket,
     accept, connect,
 };
+#[cfg(feature = "deflate")]
+pub use deflate::{Agreed, Deflate};
 pub use protocol::{CloseCode, Config, KeepAlive, Kind, Role};

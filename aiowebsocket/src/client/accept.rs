@@ -10,7 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::error::{Error, TimeLimit};
 use super::handshake;
-use super::websocket::WebSocket;
+use super::websocket::{Negotiated, WebSocket};
+#[cfg(feature = "deflate")]
+use crate::Deflate;
 use crate::opening::{Accepting, HeadLimits, Request};
 use crate::protocol::{Config, Role};
 
@@ -34,6 +36,8 @@ pub fn accept<S>(stream: S) -> Accept<S> {
         subprotocols: Vec::new(),
         headers: Vec::new(),
         decide: None,
+        #[cfg(feature = "deflate")]
+        compression: Some(Deflate::default()),
         config: Config::default(),
         open_timeout: OPEN_TIMEOUT,
     }
@@ -48,6 +52,8 @@ pub struct Accept<S> {
     subprotocols: Vec<String>,
     headers: Vec<(String, String)>,
     decide: Option<Decide>,
+    #[cfg(feature = "deflate")]
+    compression: Option<Deflate>,
     config: Config,
     open_timeout: Duration,
 }
@@ -79,6 +85,21 @@ impl<S> Accept<S> {
         self
     }
 
+    /// Accepts compression (RFC 7692) with these options where the client offers it; what was agreed is in
+    /// [`WebSocket::compression`]. Default: accepted, with [`Deflate::default`].
+    #[cfg(feature = "deflate")]
+    pub fn compression(mut self, options: Deflate) -> Self {
+        self.compression = Some(options);
+        self
+    }
+
+    /// Declines compression.
+    #[cfg(feature = "deflate")]
+    pub fn no_compression(mut self) -> Self {
+        self.compression = None;
+        self
+    }
+
     /// Sets all limits and times of the open connection at once.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -98,8 +119,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accept<S> {
     /// # Errors
     /// As [`accept`].
     pub async fn with_request(self) -> Result<(WebSocket<S>, Request), Error> {
-        let Self { mut stream, subprotocols, headers, decide, config, open_timeout } = self;
+        let Self { mut stream, subprotocols, headers, decide, config, open_timeout, .. } = self;
         let mut accepting = Accepting::new(HeadLimits::default());
+        #[cfg(feature = "deflate")]
+        accepting.compression(self.compression)?;
         let open = async {
             let request = handshake::run(&mut stream, &mut accepting).await?;
             if let Some(decide) = decide
@@ -122,7 +145,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accept<S> {
             Ok(opened) => opened?,
             Err(_) => return Err(give_up(&mut stream, &mut accepting).await),
         };
-        Ok((WebSocket::new(stream, Role::Server, config, chosen, &leftover), request))
+        let negotiated = Negotiated { subprotocol: chosen, compression: accepting.agreed(), config };
+        Ok((WebSocket::from_upgraded(stream, Role::Server, negotiated, &leftover), request))
     }
 }
 

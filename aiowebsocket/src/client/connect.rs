@@ -14,7 +14,9 @@ use super::error::{Error, TimeLimit};
 use super::gate::{Gate, Pass};
 use super::handshake;
 use super::target::{Asked, Target};
-use super::websocket::WebSocket;
+use super::websocket::{Negotiated, WebSocket};
+#[cfg(feature = "deflate")]
+use crate::Deflate;
 use crate::keys;
 use crate::opening::{Address, HeadLimits, Opening, RequestHead, Response};
 use crate::protocol::{Config, KeepAlive, Role};
@@ -46,12 +48,15 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Cancel safety
 /// Dropping the future closes the socket and leaves nothing behind.
 pub fn connect(target: impl Target) -> Connect {
-    Connect {
+    let connect = Connect {
         asked: target.ask(),
         config: Config::default(),
         open_timeout: OPEN_TIMEOUT,
         transport: Dial { gate: None },
-    }
+    };
+    #[cfg(feature = "deflate")]
+    let connect = connect.compression(Deflate::default());
+    connect
 }
 
 /// A connection to be opened: await it.
@@ -93,6 +98,20 @@ impl<T> Connect<T> {
         I::Item: Into<String>,
     {
         self.ask(|request| Ok(_ = request.subprotocols(names)?))
+    }
+
+    /// Offers compression (RFC 7692) with these options, which an [`Outgoing::plain`](crate::Outgoing::plain) message does without.
+    /// What the server agreed to is in [`WebSocket::compression`]. Default: offered, with [`Deflate::default`].
+    #[cfg(feature = "deflate")]
+    pub fn compression(self, options: Deflate) -> Self {
+        self.ask(|request| Ok(_ = request.compression(Some(options))?))
+    }
+
+    /// Does not offer compression. It costs a message of 170 bytes half a microsecond at either end and saves two thirds of its
+    /// bytes; what matters more depends on the line.
+    #[cfg(feature = "deflate")]
+    pub fn no_compression(self) -> Self {
+        self.ask(|request| Ok(_ = request.compression(None)?))
     }
 
     /// Sets all limits and times of the open connection at once.
@@ -185,7 +204,9 @@ impl<T: Transport> Connect<T> {
             let mut opening = Opening::new(request, nonce, HeadLimits::default())?;
             let (mut stream, _pass) = transport.connect(&address).await?;
             let opened = handshake::run(&mut stream, &mut opening).await?;
-            let ws = WebSocket::new(stream, Role::Client, config, opened.subprotocol, &opened.leftover);
+            let negotiated =
+                Negotiated { subprotocol: opened.subprotocol, compression: opened.compression, config };
+            let ws = WebSocket::from_upgraded(stream, Role::Client, negotiated, &opened.leftover);
             Ok((ws, opened.response))
         };
         match tokio::time::timeout(open_timeout, open).await {

@@ -282,7 +282,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Queues one message.
     #[inline(always)]
     pub(super) fn queue(&mut self, message: Outgoing<'_>) -> Result<(), Error> {
-        match self.machine.send(message.kind, message.payload, &mut next_key) {
+        let sent = if message.plain {
+            self.machine.send_plain(message.kind, message.payload, &mut next_key)
+        } else {
+            self.machine.send(message.kind, message.payload, &mut next_key)
+        };
+        match sent {
             Ok(()) => Ok(()),
             Err(refused) => Err(self.cannot_send(refused)),
         }
@@ -497,7 +502,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Queues a part of a message.
     pub(super) fn queue_part(&mut self, part: Outgoing<'_>, last: bool) -> Result<(), Error> {
-        match self.machine.send_part(part.kind, part.payload, last, &mut next_key) {
+        let sent = if part.plain {
+            self.machine.send_plain_part(part.kind, part.payload, last, &mut next_key)
+        } else {
+            self.machine.send_part(part.kind, part.payload, last, &mut next_key)
+        };
+        match sent {
             Ok(()) => Ok(()),
             Err(refused) => Err(self.cannot_send(refused)),
         }

@@ -373,17 +373,33 @@ impl From<Bytes> for Message {
 pub struct Outgoing<'a> {
     pub(super) kind: Kind,
     pub(super) payload: Payload<'a>,
+    /// Not to be compressed.
+    pub(super) plain: bool,
 }
 
 impl<'a> Outgoing<'a> {
+    /// The same message, never compressed: `ws.send(Outgoing::from(text).plain())`.
+    ///
+    /// For a secret, a session token or a password, on a connection over which somebody else can have text of his choice sent. The
+    /// length of what is compressed tells how much of the one stands in the other, over TLS too, and byte by byte that
+    /// gives the secret away (the attacks CRIME and BREACH). With context takeover it need not even be the same message. So
+    /// either the secret leaves plain, or the connection does without compression. Also for data that is
+    /// compressed already, to save the trial.
+    ///
+    /// Of a message that is sent in parts, the first one decides.
+    pub fn plain(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
     #[inline]
     fn text(payload: Payload<'a>) -> Self {
-        Self { kind: Kind::Text, payload }
+        Self { kind: Kind::Text, payload, plain: false }
     }
 
     #[inline]
     fn binary(payload: Payload<'a>) -> Self {
-        Self { kind: Kind::Binary, payload }
+        Self { kind: Kind::Binary, payload, plain: false }
     }
 }
 

@@ -6,14 +6,18 @@ use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::task::JoinSet;
 
-use super::accept::accept;
+use super::accept::{Accept, accept};
 use super::error::Error;
+#[cfg(feature = "deflate")]
+use crate::Deflate;
 use crate::protocol::CloseCode;
 
 /// Sends every message back as it came. Accepts every subprotocol-less request on every path.
 #[derive(Debug)]
 pub struct EchoServer {
     listener: TcpListener,
+    #[cfg(feature = "deflate")]
+    compression: Option<Deflate>,
 }
 
 impl EchoServer {
@@ -22,7 +26,25 @@ impl EchoServer {
     /// # Errors
     /// The system's, where the address cannot be had.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await? })
+        Ok(Self {
+            listener: TcpListener::bind(address).await?,
+            #[cfg(feature = "deflate")]
+            compression: Some(Deflate::default()),
+        })
+    }
+
+    /// Accepts compression with these options: [`Accept::compression`]. Default: accepted, with [`Deflate::default`].
+    #[cfg(feature = "deflate")]
+    pub fn compression(mut self, options: Deflate) -> Self {
+        self.compression = Some(options);
+        self
+    }
+
+    /// Declines compression.
+    #[cfg(feature = "deflate")]
+    pub fn no_compression(mut self) -> Self {
+        self.compression = None;
+        self
     }
 
     /// Where it listens.
@@ -46,7 +68,13 @@ impl EchoServer {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(error) => return Err(error),
             };
-            connections.spawn(async { echo(stream).await });
+            let accept = accept(stream);
+            #[cfg(feature = "deflate")]
+            let accept = match self.compression {
+                Some(options) => accept.compression(options),
+                None => accept.no_compression(),
+            };
+            connections.spawn(async { echo(accept).await });
             // Those that are over are let go of, so that the set follows the number of open connections.
             while connections.try_join_next().is_some() {}
         }
@@ -54,9 +82,9 @@ impl EchoServer {
 }
 
 /// Sends every message of one connection back until it closes.
-async fn echo(stream: TcpStream) -> Result<(), Error> {
-    stream.set_nodelay(true).map_err(Error::Io)?;
-    let mut ws = accept(stream).await?;
+async fn echo(accept: Accept<TcpStream>) -> Result<(), Error> {
+    let mut ws = accept.await?;
+    ws.get_ref().set_nodelay(true).map_err(Error::Io)?;
     while let Some(message) = ws.recv().await? {
         ws.send(message).await?;
     }

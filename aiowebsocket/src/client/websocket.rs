@@ -12,6 +12,7 @@ use super::driver::{Driver, now};
 use super::error::Error;
 use super::message::{Event, Message, MessageRef, Outgoing, Part};
 use super::split::{self, Receiver, Sender};
+use crate::deflate::Agreed;
 use crate::protocol::{CloseCode, Config, Connection, Place, Role, Step};
 
 /// An open WebSocket over the stream `S`.
@@ -36,6 +37,9 @@ pub struct WebSocket<S = TcpStream> {
 pub struct Negotiated {
     /// The subprotocol.
     pub subprotocol: Option<String>,
+    /// The compression: [`Deflate::answer`](crate::Deflate::answer) makes it from a request. Without the feature `deflate` there is
+    /// none.
+    pub compression: Option<Agreed>,
     /// The limits and times of the connection.
     pub config: Config,
 }
@@ -44,18 +48,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A connection over a stream whose opening handshake somebody else has done, an HTTP server that upgrades for
     /// example. `leftover` are bytes that were read behind the handshake. See the examples `hyper` and `axum`.
     pub fn from_upgraded(stream: S, role: Role, negotiated: Negotiated, leftover: &[u8]) -> Self {
-        let Negotiated { subprotocol, config } = negotiated;
-        Self::new(stream, role, config, subprotocol, leftover)
-    }
-
-    pub(super) fn new(
-        stream: S,
-        role: Role,
-        config: Config,
-        subprotocol: Option<String>,
-        leftover: &[u8],
-    ) -> Self {
-        let machine = Connection::new(role, config, leftover, now());
+        let Negotiated { subprotocol, compression, config } = negotiated;
+        let mut machine = Connection::new(role, config, leftover, now());
+        if let Some(agreed) = compression {
+            machine.compress(agreed);
+        }
         let subprotocol = subprotocol.map(String::into_boxed_str);
         Self { driver: Driver::new(stream, machine), subprotocol, lent: None }
     }
@@ -177,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// While the stream takes no more, messages that arrive are kept up to [`Config::max_backlog`] bytes; then reading pauses. Two
     /// programs that only send to each other therefore wait for ever, as they would over TCP alone: one of them has to receive.
     ///
-    /// Strings are sent as text, bytes as binary. Owned payloads above 32 KiB are masked where they lie; everything
+    /// Strings are sent as text, bytes as binary; [`Outgoing::plain`] sends without compression. Owned payloads above 32 KiB are masked where they lie; everything
     /// else is copied once.
     ///
     /// # Errors
@@ -283,6 +280,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// The subprotocol that the server chose, if any.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
+    }
+
+    /// The compression that the two ends agreed on, if any; its `Display` is the server's answer.
+    pub fn compression(&self) -> Option<&Agreed> {
+        self.driver.machine.compression()
     }
 
     /// The round-trip time of the newest ping that was answered, keep-alive's included.

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::error::{AcceptError, ReplyError};
-use super::extension::parse_extensions;
+use super::extension::{Extension, parse_extensions};
 use super::http::{FieldError, HeadFault, HeadLimits, HeadReader, check_field, is_token_byte};
 use super::request::put_line;
 use super::upgrade::{Request, judge};
+use crate::deflate::{Agreed, Deflate};
 
 /// How long a request may take from its first byte: what common servers give a head. It keeps a peer that sends one
 /// byte a minute from holding a connection.
@@ -38,6 +39,8 @@ pub struct Accepting {
     output: Vec<u8>,
     written: usize,
     leftover: Vec<u8>,
+    compression: Option<Deflate>,
+    agreed: Option<Agreed>,
 }
 
 /// ```text
@@ -56,7 +59,7 @@ enum State {
 struct Offered {
     accept: String,
     subprotocols: Vec<String>,
-    extensions: Vec<String>,
+    extensions: Vec<Extension>,
 }
 
 /// How far the server's side is.
@@ -77,7 +80,24 @@ impl Accepting {
             output: Vec::new(),
             written: 0,
             leftover: Vec::new(),
+            compression: None,
+            agreed: None,
         }
+    }
+
+    /// Agrees to compression with these options where the client offers one of RFC 7692 that they can honour; `None`, the
+    /// default, does not. To be said before [`accept`](Self::accept).
+    ///
+    /// # Errors
+    ///
+    /// [`ReplyError::Option`] for an option outside of its range.
+    #[cfg(feature = "deflate")]
+    pub fn compression(&mut self, options: Option<Deflate>) -> Result<&mut Self, ReplyError> {
+        if let Some(options) = &options {
+            options.check().map_err(ReplyError::Option)?;
+        }
+        self.compression = options;
+        Ok(self)
     }
 
     /// Takes bytes of the client, all of them. What follows the request is kept for
@@ -136,7 +156,8 @@ impl Accepting {
     /// Opens the connection: queues the 101.
     ///
     /// `subprotocol` must be one of those offered; `None` chooses none. `headers` are written after our own, as
-    /// given. Sec-WebSocket-Extensions may be among them, once, with extensions that were offered.
+    /// given. Sec-WebSocket-Extensions may be among them, once, with extensions that were offered; then it is the whole answer,
+    /// and [`compression`](Self::compression) agrees to nothing.
     ///
     /// # Errors
     ///
@@ -151,7 +172,11 @@ impl Accepting {
             return Err(ReplyError::SubprotocolNotOffered { name: name.to_owned() });
         }
         check_headers(headers)?;
-        check_extensions(headers, &offered.extensions)?;
+        let has_extensions = check_extensions(headers, &offered.extensions)?;
+        let agreed = match &self.compression {
+            Some(options) if !has_extensions => options.choose(&offered.extensions),
+            _ => None,
+        };
 
         let mut output = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
         put_line(&mut output, "Upgrade", b"websocket");
@@ -160,11 +185,21 @@ impl Accepting {
         if let Some(name) = subprotocol {
             put_line(&mut output, "Sec-WebSocket-Protocol", name.as_bytes());
         }
+        if let Some(agreed) = &agreed {
+            put_line(&mut output, "Sec-WebSocket-Extensions", agreed.to_string().as_bytes());
+        }
         put_lines(&mut output, headers);
         output.extend_from_slice(b"\r\n");
         self.output = output;
+        self.agreed = agreed;
         self.state = State::Over;
         Ok(())
+    }
+
+    /// The compression that [`accept`](Self::accept) agreed to, for
+    /// the `compress` of the protocol machine. Always `None` without the feature `deflate`.
+    pub fn agreed(&self) -> Option<Agreed> {
+        self.agreed
     }
 
     /// Does not open the connection: queues this answer, with `Connection: close` and the body's length.
@@ -239,7 +274,7 @@ impl Accepting {
         self.state = State::Deciding(Offered {
             accept,
             subprotocols: request.subprotocols.clone(),
-            extensions: request.extensions.iter().map(|extension| extension.name.clone()).collect(),
+            extensions: request.extensions.clone(),
         });
         Ok(AcceptProgress::Request(request))
     }
@@ -297,15 +332,15 @@ fn reserved_field(name: &str, reason: &'static str) -> FieldError {
     FieldError::Reserved { name: name.to_owned(), reason }
 }
 
-/// RFC 6455 11.3.2: one line at most in a response; 4.2.2 item 5: of what was offered.
-fn check_extensions(headers: &[(&str, &str)], offered: &[String]) -> Result<(), ReplyError> {
+/// Whether there is such a line. RFC 6455 11.3.2: one line at most in a response; 4.2.2 item 5: of what was offered.
+fn check_extensions(headers: &[(&str, &str)], offered: &[Extension]) -> Result<bool, ReplyError> {
     let mut lines = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Extensions"));
     let Some((_, line)) = lines.next() else {
-        return Ok(());
+        return Ok(false);
     };
     let chosen = parse_extensions(line.as_bytes()).map_err(|_| ReplyError::Extensions)?;
-    let all_offered = chosen.iter().all(|extension| offered.contains(&extension.name));
-    if all_offered && lines.next().is_none() { Ok(()) } else { Err(ReplyError::Extensions) }
+    let all_offered = chosen.iter().all(|chosen| offered.iter().any(|offer| offer.name == chosen.name));
+    if all_offered && lines.next().is_none() { Ok(true) } else { Err(ReplyError::Extensions) }
 }
 
 /// An answer that does not open the connection. 204 and 304 have no body, and 204 no length (RFC 9110 8.6).

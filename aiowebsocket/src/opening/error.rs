@@ -67,6 +67,19 @@ pub enum HandshakeError {
         /// Its name.
         name: String,
     },
+    /// A 101 with the same extension twice, where it can be used once.
+    ExtensionRepeated {
+        /// Its name.
+        name: String,
+    },
+    /// A 101 whose answer to our offer of permessage-deflate has a parameter that it must not have, or lacks one
+    /// (RFC 7692 7.1).
+    ExtensionParameter {
+        /// The parameter's name.
+        name: String,
+        /// What is wrong with it.
+        fault: ParameterFault,
+    },
     /// A 101 with a subprotocol that was not offered, or an empty one (RFC 6455 4.1, item 6).
     SubprotocolNotOffered {
         /// Its name.
@@ -134,6 +147,12 @@ impl fmt::Display for HandshakeError {
             Self::ExtensionNotOffered { name } => {
                 write!(f, "the server chose the extension {:?}, which was not offered", shortened(name))
             }
+            Self::ExtensionRepeated { name } => {
+                write!(f, "the server chose the extension {name:?} more than once")
+            }
+            Self::ExtensionParameter { name, fault } => {
+                write!(f, "the server's permessage-deflate has {fault}: {:?}", shortened(name))
+            }
             Self::SubprotocolNotOffered { name } => {
                 write!(f, "the server chose the subprotocol {:?}, which was not offered", shortened(name))
             }
@@ -146,6 +165,58 @@ impl fmt::Display for HandshakeError {
 }
 
 impl std::error::Error for HandshakeError {}
+
+/// What is wrong with a parameter in the answer to an offer of permessage-deflate (RFC 7692 7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParameterFault {
+    /// The extension has no such parameter.
+    Unknown,
+    /// It stands there twice.
+    Repeated,
+    /// Its value is missing, is there where none belongs, or is outside of 8 to 15.
+    Value,
+    /// It may stand only in an answer to an offer that has it.
+    NotOffered,
+    /// The offer demanded it, and the answer does not have it.
+    Missing,
+    /// Its value is larger than the offer's.
+    Larger,
+}
+
+impl fmt::Display for ParameterFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "an unknown parameter",
+            Self::Repeated => "a parameter twice",
+            Self::Value => "a parameter with a wrong value, or none",
+            Self::NotOffered => "a parameter that was not offered",
+            Self::Missing => "not a parameter that was demanded",
+            Self::Larger => "a parameter with a larger value than was offered",
+        })
+    }
+}
+
+/// An option outside of its range: a mistake of the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OutOfRange {
+    /// The option.
+    pub option: &'static str,
+    /// Its value as it was given.
+    pub value: u8,
+    /// The least that it may be.
+    pub least: u8,
+    /// The most that it may be.
+    pub most: u8,
+}
+
+impl fmt::Display for OutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { option, value, least, most } = self;
+        write!(f, "the {option} {value} is outside of its range, {least} to {most}")
+    }
+}
 
 /// Why a request cannot be answered with an open connection. The client's fault, but for [`Finished`](Self::Finished).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -291,6 +362,8 @@ pub enum ReplyError {
     },
     /// The extensions are malformed, given twice, or were not offered (RFC 6455 4.2.2, item 5, and 9.1).
     Extensions,
+    /// An option of the compression that is outside of its range.
+    Option(OutOfRange),
     /// A refusal needs a final status, 200 or above.
     NotFinal {
         /// The status as it was given.
@@ -314,6 +387,7 @@ impl fmt::Display for ReplyError {
             Self::Extensions => {
                 f.write_str("the client did not offer these extensions, or they are malformed")
             }
+            Self::Option(option) => option.fmt(f),
             Self::NotFinal { status } => {
                 write!(f, "a refusal cannot have the status {}: use 200 or above", status.as_str())
             }

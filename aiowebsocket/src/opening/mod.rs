@@ -12,6 +12,11 @@
 
 mod accept;
 mod body;
+#[cfg(feature = "deflate")]
+mod deflate;
+#[cfg(not(feature = "deflate"))]
+#[path = "without_deflate.rs"]
+mod deflate;
 mod error;
 mod extension;
 mod http;
@@ -28,7 +33,7 @@ use std::time::{Duration, Instant};
 use ::http::StatusCode;
 
 pub use self::accept::{AcceptProgress, Accepting};
-pub use self::error::{AcceptError, HandshakeError, ReplyError};
+pub use self::error::{AcceptError, HandshakeError, OutOfRange, ParameterFault, ReplyError};
 pub use self::extension::Extension;
 pub use self::http::{FieldError, HeadFault, HeadLimits, accept_value};
 pub use self::refusal::Refusal;
@@ -40,6 +45,7 @@ pub use self::url::{Address, Host, Scheme, UrlError, Userinfo};
 use self::http::HeadReader;
 use self::refusal::PendingRefusal;
 use self::response::Offer;
+use crate::deflate::Agreed;
 
 /// How long the body of a refusal may take after its head. The verdict is known by then and the body only explains
 /// it, so this is what a person waits for an explanation, not what a page needs over a slow line; a server that
@@ -105,8 +111,12 @@ pub struct Opened {
     pub response: Response,
     /// The one of the offered subprotocols that the server chose, if any.
     pub subprotocol: Option<String>,
-    /// The extensions that the server agreed to; each was offered, its parameters are not judged yet.
+    /// The extensions that the server agreed to; each was offered. The parameters of those that
+    /// [`RequestHead::extensions`] offered are not judged.
     pub extensions: Vec<Extension>,
+    /// The compression that the server agreed to, where [`RequestHead::compression`] offered it: for
+    /// the `compress` of the protocol machine. Always `None` without the feature `deflate`.
+    pub compression: Option<Agreed>,
     /// Bytes that came after the head in the same read: the first frames.
     pub leftover: Vec<u8>,
 }
@@ -245,6 +255,7 @@ impl Opening {
             response,
             subprotocol: agreement.subprotocol,
             extensions: agreement.extensions,
+            compression: agreement.compression,
             leftover: leftover.to_vec(),
         }))
     }

@@ -7,9 +7,11 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::error::OutOfRange;
 use super::extension::parse_extensions;
 use super::http::{FieldError, accept_value, check_field, is_token, shortened};
 use super::url::Address;
+use crate::deflate::Deflate;
 
 /// The most bytes a request may have: what a server of ours would take (`HeadLimits`), and more than others take.
 const MAX_BYTES: usize = 64 * 1024;
@@ -33,6 +35,7 @@ pub struct RequestHead {
     lines: Vec<Line>,
     subprotocols: Vec<String>,
     extensions: Vec<String>,
+    compression: Option<Deflate>,
 }
 
 #[derive(Clone)]
@@ -65,6 +68,7 @@ impl RequestHead {
             lines,
             subprotocols: Vec::new(),
             extensions: Vec::new(),
+            compression: None,
         }
     }
 
@@ -144,6 +148,22 @@ impl RequestHead {
         Ok(self)
     }
 
+    /// Offers compression with these options, before the extensions of [`extensions`](Self::extensions); `None`, the default,
+    /// does not. The answer is judged by RFC 7692 7.1, and what it agrees to is in
+    /// [`Opened::compression`](super::Opened::compression).
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::Option`] for an option outside of its range.
+    #[cfg(feature = "deflate")]
+    pub fn compression(&mut self, options: Option<Deflate>) -> Result<&mut Self, RequestError> {
+        if let Some(options) = &options {
+            options.check().map_err(RequestError::Option)?;
+        }
+        self.compression = options;
+        Ok(self)
+    }
+
     /// The request's bytes, and what Sec-WebSocket-Accept must answer to them.
     ///
     /// The nonce must be 16 fresh random bytes for every connection (RFC 6455 4.1).
@@ -158,8 +178,10 @@ impl RequestHead {
         if !self.subprotocols.is_empty() {
             put_line(&mut bytes, "Sec-WebSocket-Protocol", self.subprotocols.join(", ").as_bytes());
         }
-        if !self.extensions.is_empty() {
-            put_line(&mut bytes, "Sec-WebSocket-Extensions", self.extensions.join(", ").as_bytes());
+        let offers: Vec<String> =
+            self.compression.iter().map(Deflate::offer).chain(self.extensions.iter().cloned()).collect();
+        if !offers.is_empty() {
+            put_line(&mut bytes, "Sec-WebSocket-Extensions", offers.join(", ").as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");
         (bytes, ExpectedAccept(accept_value(key.as_bytes())))
@@ -185,7 +207,12 @@ impl RequestHead {
         &self.subprotocols
     }
 
-    /// The names of the extensions a server may agree to.
+    /// The compression offered.
+    pub(super) fn offered_compression(&self) -> Option<Deflate> {
+        self.compression
+    }
+
+    /// The names of the other extensions a server may agree to.
     pub(super) fn offered_extensions(&self) -> Vec<String> {
         let names = |offer: &String| parse_extensions(offer.as_bytes()).unwrap_or_default();
         self.extensions.iter().flat_map(names).map(|extension| extension.name).collect()
@@ -245,6 +272,8 @@ pub enum RequestError {
         /// The offer as it was given.
         offer: String,
     },
+    /// An option of the compression offered that is outside of its range.
+    Option(OutOfRange),
     /// The request has more bytes than servers take.
     TooLarge {
         /// How many it has.
@@ -281,6 +310,7 @@ impl fmt::Display for RequestError {
                 "the extension offer {:?} is malformed: write it as in \"name; parameter=value\"",
                 shortened(offer)
             ),
+            Self::Option(option) => option.fmt(f),
             Self::TooLarge { bytes, limit } => {
                 write!(f, "the request has {bytes} bytes, and servers take no more than {limit}")
             }
@@ -308,7 +338,7 @@ fn reserved(name: &str) -> Option<&'static str> {
         ("Sec-WebSocket-Key", OURS),
         ("Sec-WebSocket-Version", OURS),
         ("Sec-WebSocket-Protocol", "offer subprotocols with subprotocols()"),
-        ("Sec-WebSocket-Extensions", "offer extensions with extensions()"),
+        ("Sec-WebSocket-Extensions", "offer extensions with compression() or extensions()"),
         ("Sec-WebSocket-Accept", "only a server sends it"),
         // Either would announce a body, and a server would read frames as that body.
         ("Content-Length", "an upgrade request has no body"),

@@ -5,10 +5,12 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
+use super::deflate;
 use super::error::HandshakeError;
 use super::extension::{Extension, parse_extensions};
 use super::http::{HeadError, Lines, lines_of, list, list_has, parse_response};
 use super::request::{ExpectedAccept, RequestHead};
+use crate::deflate::{Agreed, Deflate};
 
 /// The head of a server's response.
 #[derive(Clone, Debug)]
@@ -38,6 +40,7 @@ impl Response {
 pub(super) struct Agreement {
     pub(super) subprotocol: Option<String>,
     pub(super) extensions: Vec<Extension>,
+    pub(super) compression: Option<Agreed>,
 }
 
 /// What the request offered: everything a 101 is measured by.
@@ -46,6 +49,7 @@ pub(super) struct Offer {
     accept: ExpectedAccept,
     subprotocols: Vec<String>,
     extensions: Vec<String>,
+    compression: Option<Deflate>,
 }
 
 impl Offer {
@@ -54,6 +58,7 @@ impl Offer {
             accept,
             subprotocols: request.offered_subprotocols().to_vec(),
             extensions: request.offered_extensions(),
+            compression: request.offered_compression(),
         }
     }
 
@@ -79,8 +84,9 @@ impl Offer {
         self.check_accept(headers)?;
         // Item 5 is the extensions', item 6 the subprotocol's.
         let extensions = self.check_extensions(headers)?;
+        let compression = self.check_compression(&extensions)?;
         let subprotocol = self.check_subprotocol(headers)?;
-        Ok(Agreement { subprotocol, extensions })
+        Ok(Agreement { subprotocol, extensions, compression })
     }
 
     /// Item 4; 11.3.3 allows the line once.
@@ -102,9 +108,26 @@ impl Offer {
         };
         let extensions =
             parse_extensions(value.as_bytes()).map_err(|_| HandshakeError::ExtensionsMalformed)?;
-        match extensions.iter().find(|extension| !self.extensions.contains(&extension.name)) {
+        let is_offered = |name: &String| {
+            self.extensions.contains(name) || (self.compression.is_some() && name == deflate::NAME)
+        };
+        match extensions.iter().find(|extension| !is_offered(&extension.name)) {
             Some(unasked) => Err(HandshakeError::ExtensionNotOffered { name: unasked.name.clone() }),
             None => Ok(extensions),
+        }
+    }
+
+    /// RFC 7692 7.1: an answer that is none to our offer fails the connection. So do two, which would both use RSV1.
+    fn check_compression(&self, extensions: &[Extension]) -> Result<Option<Agreed>, HandshakeError> {
+        let Some(offered) = &self.compression else { return Ok(None) };
+        let mut answers = extensions.iter().filter(|extension| extension.name == deflate::NAME);
+        let Some(answer) = answers.next() else { return Ok(None) };
+        if answers.next().is_some() {
+            return Err(HandshakeError::ExtensionRepeated { name: deflate::NAME.to_owned() });
+        }
+        match offered.judge(answer) {
+            Ok(agreed) => Ok(Some(agreed)),
+            Err((name, fault)) => Err(HandshakeError::ExtensionParameter { name: name.to_owned(), fault }),
         }
     }
 

@@ -15,7 +15,7 @@ use std::ops::Range;
 use super::copy::copy;
 
 /// Sizes double from this one; it is the first a connection uses.
-const SMALLEST: usize = 4 << 10;
+pub(super) const SMALLEST: usize = 4 << 10;
 
 /// Sizes of pooled buffers: 4, 8, 16, 32, 64 and 128 KiB. Larger ones were not tried.
 const CLASSES: u8 = 6;
@@ -45,7 +45,7 @@ fn class_of(size: usize) -> u8 {
 }
 
 /// Memory of at least `size` bytes, zeroed or used before; its length is its capacity.
-fn take(size: usize) -> Vec<u8> {
+pub(super) fn take(size: usize) -> Vec<u8> {
     if size > LARGEST {
         return vec![0; size];
     }
@@ -55,7 +55,8 @@ fn take(size: usize) -> Vec<u8> {
     pooled.unwrap_or_else(|| vec![0; SMALLEST << class])
 }
 
-fn give(memory: Vec<u8>) {
+/// Gives pooled memory back, whole; other memory is freed.
+pub(super) fn give(memory: Vec<u8>) {
     let size = memory.len();
     if !(SMALLEST..=LARGEST).contains(&size) || !size.is_power_of_two() {
         return;

@@ -8,6 +8,7 @@ use super::buffer::Buffer;
 use super::close::{CloseCode, CloseFrame};
 use super::config::Config;
 use super::deadline::{Deadlines, Due};
+use super::deflate::PerMessageDeflate;
 use super::error::{Ending, PeerError, UsageError};
 use super::frame::{Header, MAX_CONTROL, MAX_HEADER, OpCode};
 use super::mask::{self, MaskKeys};
@@ -16,6 +17,7 @@ use super::output::{Output, Payload};
 use super::reading::Reading;
 use super::state::State;
 use super::utf8;
+use crate::deflate::Agreed;
 
 /// A payload above this size that is not yet whole is read straight to where it will stay ([`Step::Into`]); up to it
 /// a copy out of the read buffer is cheaper than memory of its own, and a lent message needs no copy at all. In a burst of
@@ -96,7 +98,7 @@ pub enum Place {
         /// …to before this one.
         end: u32,
     },
-    /// In memory of its own, put together from fragments: lent by [`Connection::payload`], given away by
+    /// In memory of its own, put together from fragments or inflated: lent by [`Connection::payload`], given away by
     /// [`Connection::take_assembled`].
     Assembled,
     /// In the destination that the face supplied for [`Step::Into`].
@@ -142,6 +144,10 @@ pub struct Connection {
     /// Bytes that must wait in a row before the next step can get further.
     pub(super) want: usize,
     pub(super) assembler: Assembler,
+    /// Where compression was agreed on. Boxed: a connection without it pays for one word.
+    pub(super) deflate: Option<Box<PerMessageDeflate>>,
+    /// Whether the message that is arriving is compressed.
+    pub(super) inflating: bool,
     /// Messages below this length may be taken by [`plain_message`](Self::plain_message): what the limits and a 16-bit length
     /// allow, and none for a server, whose input is masked.
     plain_below: usize,
@@ -156,7 +162,8 @@ pub struct Connection {
     pong_ahead: usize,
     /// The kind of the message that is being sent in parts.
     pub(super) sending: Option<Kind>,
-    /// Whether a message is one frame now: no fragment size is set and no message is unfinished. One look on the hot way.
+    /// Whether a message is simply one frame now: no fragment size is set, no message is unfinished, and nothing is compressed. One
+    /// look on the hot way.
     sends_whole: bool,
     /// Whether the message that is arriving is taken in parts.
     pub(super) in_parts: bool,
@@ -207,6 +214,8 @@ impl Connection {
             input,
             want: MAX_HEADER,
             assembler: Assembler::default(),
+            deflate: None,
+            inflating: false,
             text: utf8::Incremental::default(),
             output: Output::default(),
             pong: None,
@@ -220,6 +229,12 @@ impl Connection {
             deadlines: Deadlines::new(config.keepalive, now),
             config,
         }
+    }
+
+    /// From now on messages are compressed as the opening handshake agreed; to be said before the first step.
+    pub fn compress(&mut self, agreed: Agreed) {
+        self.deflate = Some(PerMessageDeflate::new(self.role, &agreed));
+        self.sends_whole = false;
     }
 
     // ---- in, from the network and the clock
@@ -285,8 +300,8 @@ impl Connection {
 
     // ---- in, from the application
 
-    /// Queues one message, in fragments of [`Config::fragment_size`] where that is set. Text must be UTF-8; the faces take it
-    /// as `str`.
+    /// Queues one message: compressed, where that was agreed on and makes it smaller, and in fragments of
+    /// [`Config::fragment_size`] where that is set. Text must be UTF-8; the faces take it as `str`.
     ///
     /// # Errors
     /// [`CannotSend`]: nothing was queued.
@@ -301,39 +316,69 @@ impl Connection {
             return Err(CannotSend::NotOpen);
         }
         if !self.sends_whole {
-            return self.send_cut(kind, payload, keys);
+            return self.send_cut(kind, payload, false, keys);
         }
         if Output::copies(payload.bytes()) {
             self.push_message(kind.opcode(), payload.bytes(), keys);
         } else {
-            self.push(kind.opcode(), true, payload, keys);
+            self.push(kind.opcode(), 0, true, payload, keys);
         }
         Ok(())
+    }
+
+    /// Queues one message that is not compressed, whatever was agreed: for secrets, see [`Deflate`](crate::Deflate).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    #[cold]
+    #[inline(never)]
+    pub fn send_plain(
+        &mut self,
+        kind: Kind,
+        payload: Payload<'_>,
+        keys: &mut impl MaskKeys,
+    ) -> Result<(), CannotSend> {
+        if !self.state.is_open() {
+            return Err(CannotSend::NotOpen);
+        }
+        self.send_cut(kind, payload, true, keys)
     }
 
     /// The hot way of a message out, in one function. It takes a slice: a caller who owns the payload knows better how to
     /// drop it.
     #[inline(never)]
     fn push_message(&mut self, opcode: OpCode, payload: &[u8], keys: &mut impl MaskKeys) {
-        self.output.push_copy(opcode, true, key(self.role, keys), payload);
+        self.output.push_copy(opcode, 0, true, key(self.role, keys), payload);
     }
 
     /// A message where one frame is not simply one message.
-    #[cold]
+    #[inline(never)]
     fn send_cut(
         &mut self,
         kind: Kind,
         payload: Payload<'_>,
+        plain: bool,
         keys: &mut impl MaskKeys,
     ) -> Result<(), CannotSend> {
         if self.sending.is_some() {
-            Err(CannotSend::MessageUnfinished)
-        } else {
-            self.send_part(kind, payload, true, keys)
+            return Err(CannotSend::MessageUnfinished);
         }
+        let deflated = match &mut self.deflate {
+            Some(deflate) if !plain => deflate.deflate(payload.bytes()),
+            _ => None,
+        };
+        match deflated {
+            Some(mut deflated) => {
+                let rsv = deflated.rsv();
+                self.queue(kind.opcode(), rsv, true, deflated.payload(), keys);
+            }
+            None => self.queue(kind.opcode(), 0, true, payload, keys),
+        }
+        Ok(())
     }
 
-    /// Queues a part of a message as a fragment of its own, or as several of [`Config::fragment_size`]. The first part
+    /// Queues a part of a message as a fragment of its own, or as several of [`Config::fragment_size`]. Where compression was
+    /// agreed on, the parts are one compressed message, of which each part can be read as soon as it arrives. The first part
     /// begins a message, the one that is `last` ends it, and until then nothing else but pings, pongs and the Close frame can be
     /// sent (RFC 6455 5.4). A part of a text is UTF-8 by itself.
     ///
@@ -347,6 +392,32 @@ impl Connection {
         last: bool,
         keys: &mut impl MaskKeys,
     ) -> Result<(), CannotSend> {
+        self.send_part_or_plain(kind, payload, last, false, keys)
+    }
+
+    /// The same, and where it is the first part, the message is not compressed, as with [`send_plain`](Self::send_plain).
+    ///
+    /// # Errors
+    /// As [`send_part`](Self::send_part).
+    #[cold]
+    pub fn send_plain_part(
+        &mut self,
+        kind: Kind,
+        payload: Payload<'_>,
+        last: bool,
+        keys: &mut impl MaskKeys,
+    ) -> Result<(), CannotSend> {
+        self.send_part_or_plain(kind, payload, last, true, keys)
+    }
+
+    fn send_part_or_plain(
+        &mut self,
+        kind: Kind,
+        payload: Payload<'_>,
+        last: bool,
+        plain: bool,
+        keys: &mut impl MaskKeys,
+    ) -> Result<(), CannotSend> {
         if !self.state.is_open() {
             return Err(CannotSend::NotOpen);
         }
@@ -355,16 +426,30 @@ impl Connection {
             Some(begun) if begun == kind => OpCode::Continuation,
             Some(_) => return Err(CannotSend::OtherKind),
         };
+        let first = self.sending.is_none();
         self.sending = if last { None } else { Some(kind) };
-        self.sends_whole = last && self.config.fragment_size.is_none();
+        self.sends_whole = last && self.config.fragment_size.is_none() && self.deflate.is_none();
+        let deflate = self.deflate.as_mut();
+        match deflate.and_then(|deflate| deflate.deflate_part(payload.bytes(), first, last, plain)) {
+            Some(mut deflated) => {
+                let rsv = deflated.rsv();
+                self.queue(opcode, rsv, last, deflated.payload(), keys);
+            }
+            None => self.queue(opcode, 0, last, payload, keys),
+        }
+        Ok(())
+    }
+
+    /// Queues the payload of a message, or of a part of one, as one frame or to be cut.
+    #[inline]
+    fn queue(&mut self, opcode: OpCode, rsv: u8, fin: bool, payload: Payload<'_>, keys: &mut impl MaskKeys) {
         match self.config.fragment_size {
             Some(size) if self.output.has_uncut() || payload.bytes().len() > size.get() => {
                 let masked = self.role == Role::Client;
-                self.output.push_uncut(opcode, last, payload, size.get(), masked);
+                self.output.push_uncut(opcode, rsv, fin, payload, size.get(), masked);
             }
-            _ => self.push(opcode, last, payload, keys),
+            _ => self.push(opcode, rsv, fin, payload, keys),
         }
-        Ok(())
     }
 
     /// Queues a ping and returns its number: [`round_trip`](Self::round_trip) carries it once the pong has come.
@@ -376,7 +461,7 @@ impl Connection {
             return Err(NotOpen);
         }
         let id = self.deadlines.ping(now, self.output.encoded());
-        self.push(OpCode::Ping, true, Payload::Borrowed(&id.to_be_bytes()), keys);
+        self.push(OpCode::Ping, 0, true, Payload::Borrowed(&id.to_be_bytes()), keys);
         Ok(id)
     }
 
@@ -408,7 +493,7 @@ impl Connection {
     }
 
     /// Goes on as [`step`](Self::step) does, but a message that is not whole yet is handed out in the parts that are there
-    /// ([`Step::Part`]), of single frames too, and takes no memory: neither [`Config::max_frame`] nor
+    /// ([`Step::Part`]), of single frames too, and takes no memory beyond 16 KiB of what is inflated: neither [`Config::max_frame`] nor
     /// [`Config::max_message`] bounds it. A message that is whole in the read buffer, or was begun by `step`, comes as
     /// [`Step::Message`]. Once a message was begun here, only this goes on with it, see [`is_in_parts`](Self::is_in_parts).
     pub fn step_part(&mut self) -> Step {
@@ -455,14 +540,20 @@ impl Connection {
     pub fn payload(&self, place: Place) -> &[u8] {
         match place {
             Place::Input { start, end } => self.input.slice(start as usize..end as usize),
-            Place::Assembled => self.assembler.bytes(),
+            Place::Assembled => match &self.deflate {
+                Some(deflate) if deflate.has_memory() => deflate.bytes(),
+                _ => self.assembler.bytes(),
+            },
             Place::Outside => &[],
         }
     }
 
-    /// Takes the memory of a message that was put together from fragments.
+    /// Takes the memory of a message that was put together from fragments or inflated.
     pub fn take_assembled(&mut self) -> Vec<u8> {
-        self.assembler.take()
+        match &mut self.deflate {
+            Some(deflate) if deflate.has_memory() => deflate.take(),
+            _ => self.assembler.take(),
+        }
     }
 
     /// What waits to be written, pongs and Close included. `keys` mask those, if any.
@@ -527,6 +618,11 @@ impl Connection {
         &self.config
     }
 
+    /// The compression that was agreed on, if any.
+    pub fn compression(&self) -> Option<&Agreed> {
+        self.deflate.as_ref().map(|deflate| deflate.agreed())
+    }
+
     /// How the connection ended, once [`Step::End`] was reached.
     pub fn ending(&self) -> Option<&Ending> {
         self.state.ending()
@@ -583,7 +679,7 @@ impl Connection {
         if (self.pong_ahead == 0 || closes)
             && let Some(pong) = self.pong.take()
         {
-            self.push(OpCode::Pong, true, Payload::Borrowed(pong.bytes()), keys);
+            self.push(OpCode::Pong, 0, true, Payload::Borrowed(pong.bytes()), keys);
             self.pong_ahead = self.output.encoded();
         }
         if let Some(size) = self.config.fragment_size {
@@ -593,19 +689,19 @@ impl Connection {
         if !self.output.has_uncut()
             && let Some(close) = self.close.take()
         {
-            self.push(OpCode::Close, true, Payload::Borrowed(close.bytes()), keys);
+            self.push(OpCode::Close, 0, true, Payload::Borrowed(close.bytes()), keys);
         }
     }
 
     /// Any other frame, apart from the hot way so that it stays small.
     #[cold]
     #[inline(never)]
-    fn push(&mut self, opcode: OpCode, fin: bool, payload: Payload<'_>, keys: &mut impl MaskKeys) {
+    fn push(&mut self, opcode: OpCode, rsv: u8, fin: bool, payload: Payload<'_>, keys: &mut impl MaskKeys) {
         if self.output.has_uncut() {
             let masked = self.role == Role::Client;
             self.output.jumped += Header::frame_size(payload.bytes().len(), masked) as u64;
         }
-        self.output.push(opcode, fin, key(self.role, keys), payload);
+        self.output.push(opcode, rsv, fin, key(self.role, keys), payload);
     }
 }
 
@@ -635,6 +731,6 @@ mod tests {
     /// What an idle connection costs beside its face: asserted, so that a new field is a decision.
     #[test]
     fn the_machine_is_small() {
-        assert!(size_of::<Connection>() <= 664, "{}", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 680, "{}", size_of::<Connection>());
     }
 }

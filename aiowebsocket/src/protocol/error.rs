@@ -15,6 +15,10 @@ use super::deadline::Timeout;
 pub enum PeerError {
     /// A reserved bit was set that no negotiated extension uses; the bits are 4, 2, 1 for RSV1 to RSV3.
     ReservedBits(u8),
+    /// RSV1, which marks compressed messages, on a frame that does not begin a message (RFC 7692 6).
+    CompressedInside,
+    /// A compressed message that is no DEFLATE data, or not complete (RFC 7692 7.2.2).
+    NotDeflate,
     /// An opcode that RFC 6455 reserves.
     ReservedOpcode(u8),
     /// A client's frame that was not masked.
@@ -50,7 +54,7 @@ pub enum PeerError {
     },
     /// A message over the limit; both in bytes.
     MessageTooBig {
-        /// What the headers so far announced.
+        /// What the headers so far announced; of a compressed message, what was inflated of it.
         length: u64,
         /// The limit.
         limit: u64,
@@ -67,6 +71,7 @@ impl PeerError {
     pub const fn close_code(&self) -> CloseCode {
         match self {
             Self::ReservedBits(_)
+            | Self::CompressedInside
             | Self::ReservedOpcode(_)
             | Self::NotMasked
             | Self::Masked
@@ -78,7 +83,7 @@ impl PeerError {
             | Self::ExpectedContinuation
             | Self::CloseOneByte
             | Self::CloseCodeForbidden(_) => CloseCode::PROTOCOL_ERROR,
-            Self::NotUtf8 | Self::CloseReasonNotUtf8 => CloseCode::INVALID_PAYLOAD,
+            Self::NotUtf8 | Self::CloseReasonNotUtf8 | Self::NotDeflate => CloseCode::INVALID_PAYLOAD,
             Self::FrameTooBig { .. } | Self::MessageTooBig { .. } | Self::TooManyFragments { .. } => {
                 CloseCode::TOO_BIG
             }
@@ -91,6 +96,12 @@ impl fmt::Display for PeerError {
         match self {
             Self::ReservedBits(bits) => {
                 write!(f, "the peer set reserved bits ({bits:03b}) that no extension was negotiated for")
+            }
+            Self::CompressedInside => {
+                write!(f, "the peer marked a frame as compressed that does not begin a message")
+            }
+            Self::NotDeflate => {
+                write!(f, "the peer sent a compressed message that is not complete DEFLATE data")
             }
             Self::ReservedOpcode(opcode) => write!(f, "the peer used the reserved opcode {opcode:#x}"),
             Self::NotMasked => write!(f, "the client sent a frame that is not masked"),

@@ -66,6 +66,23 @@ impl Assembler {
         Ok(())
     }
 
+    /// The same for a frame of a compressed message. What it inflates to is judged as it comes; its own bytes may be an eighth more
+    /// than the limits, which a compressor can make of what it cannot compress.
+    pub(super) fn admit_compressed(&self, header: &Header, limits: &Config) -> Result<(), PeerError> {
+        let is_over = |length: u64, limit: u64| length.saturating_sub(limit) > limit / 8 + 64;
+        if is_over(header.length, limits.max_frame) {
+            return Err(PeerError::FrameTooBig { length: header.length, limit: limits.max_frame });
+        }
+        let length = self.announced.saturating_add(header.length);
+        if is_over(length, limits.max_message) {
+            return Err(PeerError::MessageTooBig { length, limit: limits.max_message });
+        }
+        if self.fragments >= limits.max_fragments {
+            return Err(PeerError::TooManyFragments { limit: limits.max_fragments });
+        }
+        Ok(())
+    }
+
     /// Whether fragments of a message are expected.
     #[inline]
     pub(super) fn in_progress(&self) -> bool {

@@ -15,6 +15,11 @@ mod config;
 mod connection;
 pub(crate) mod copy;
 mod deadline;
+#[cfg(feature = "deflate")]
+mod deflate;
+#[cfg(not(feature = "deflate"))]
+#[path = "without_deflate.rs"]
+mod deflate;
 mod error;
 mod frame;
 mod mask;

@@ -71,6 +71,8 @@ pub struct Output {
 struct Uncut {
     /// Of the next fragment; those after it continue.
     opcode: OpCode,
+    /// Of the next fragment; those after it have none.
+    rsv: u8,
     /// Whether the last fragment ends the message.
     fin: bool,
     payload: Bytes,
@@ -107,11 +109,18 @@ impl Output {
     }
 
     /// Queues one frame, masked with `mask` if there is one.
-    pub(super) fn push(&mut self, opcode: OpCode, fin: bool, mask: Option<[u8; 4]>, payload: Payload<'_>) {
+    pub(super) fn push(
+        &mut self,
+        opcode: OpCode,
+        rsv: u8,
+        fin: bool,
+        mask: Option<[u8; 4]>,
+        payload: Payload<'_>,
+    ) {
         if Self::copies(payload.bytes()) {
-            self.push_copy(opcode, fin, mask, payload.bytes());
+            self.push_copy(opcode, rsv, fin, mask, payload.bytes());
         } else {
-            self.push_large(opcode, fin, mask, payload);
+            self.push_large(opcode, rsv, fin, mask, payload);
         }
     }
 
@@ -125,6 +134,7 @@ impl Output {
     pub(super) fn push_uncut(
         &mut self,
         opcode: OpCode,
+        rsv: u8,
         fin: bool,
         payload: Payload<'_>,
         size: usize,
@@ -137,7 +147,7 @@ impl Output {
             frames += Header::frame_size(rest, masked);
         }
         self.queued += frames;
-        self.uncut.get_or_insert_default().push_back(Uncut { opcode, fin, payload, frames });
+        self.uncut.get_or_insert_default().push_back(Uncut { opcode, rsv, fin, payload, frames });
     }
 
     /// Bytes that wait as frames: all but those of messages that wait to be cut.
@@ -162,8 +172,8 @@ impl Output {
         let Some(next) = uncut.front_mut() else { return };
         let fragment = next.payload.split_to(size.min(next.payload.len()));
         let is_last = next.payload.is_empty();
-        let (opcode, fin) = (next.opcode, next.fin && is_last);
-        next.opcode = OpCode::Continuation;
+        let (opcode, rsv, fin) = (next.opcode, next.rsv, next.fin && is_last);
+        (next.opcode, next.rsv) = (OpCode::Continuation, 0);
         let key = key();
         let frame = Header::frame_size(fragment.len(), key.is_some());
         self.queued -= frame;
@@ -175,13 +185,20 @@ impl Output {
             }
         }
         // Copied while it is masked: other fragments share its memory.
-        self.push_fragment(opcode, fin, key, &fragment);
+        self.push_fragment(opcode, rsv, fin, key, &fragment);
     }
 
     /// Queues one frame of a payload that is copied.
     #[inline(always)]
-    pub(super) fn push_copy(&mut self, opcode: OpCode, fin: bool, mask: Option<[u8; 4]>, payload: &[u8]) {
-        let header = Header { fin, rsv: 0, opcode, mask, length: payload.len() as u64 };
+    pub(super) fn push_copy(
+        &mut self,
+        opcode: OpCode,
+        rsv: u8,
+        fin: bool,
+        mask: Option<[u8; 4]>,
+        payload: &[u8],
+    ) {
+        let header = Header { fin, rsv, opcode, mask, length: payload.len() as u64 };
         let most = MAX_HEADER + payload.len();
         if !self.tail.has_room(most) && self.tail.len() + most > LARGEST {
             self.seal();
@@ -198,8 +215,15 @@ impl Output {
     }
 
     #[cold]
-    fn push_large(&mut self, opcode: OpCode, fin: bool, mask: Option<[u8; 4]>, payload: Payload<'_>) {
-        let header = Header { fin, rsv: 0, opcode, mask, length: payload.bytes().len() as u64 };
+    fn push_large(
+        &mut self,
+        opcode: OpCode,
+        rsv: u8,
+        fin: bool,
+        mask: Option<[u8; 4]>,
+        payload: Payload<'_>,
+    ) {
+        let header = Header { fin, rsv, opcode, mask, length: payload.bytes().len() as u64 };
         let mut head = [0; MAX_HEADER];
         let size = header.encode(&mut head);
         self.tail.append(&head[..size]);
@@ -245,8 +269,8 @@ impl Output {
 
     /// Apart from the hot way of whole messages, so that it stays one small function.
     #[inline(never)]
-    fn push_fragment(&mut self, opcode: OpCode, fin: bool, mask: Option<[u8; 4]>, fragment: &[u8]) {
-        self.push(opcode, fin, mask, Payload::Borrowed(fragment));
+    fn push_fragment(&mut self, opcode: OpCode, rsv: u8, fin: bool, mask: Option<[u8; 4]>, fragment: &[u8]) {
+        self.push(opcode, rsv, fin, mask, Payload::Borrowed(fragment));
     }
 
     /// Moves the buffered frames into the queue, so that something may follow them.

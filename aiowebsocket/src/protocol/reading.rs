@@ -26,16 +26,38 @@ pub(super) enum Reading {
     /// Payload of an unfragmented message that goes to a destination of the face. `filled` bytes are there; `ready`
     /// more wait in the read buffer, unmasked and checked, to be poured.
     Outside { kind: Kind, mask: Option<[u8; 4]>, length: usize, filled: usize, ready: usize },
+    /// Payload of a frame of a compressed message, inflated as it arrives.
+    Deflated(Compressed),
     /// Payload of a message that is taken in parts, handed out as it arrives.
     Part { kind: Kind, mask: Option<[u8; 4]>, fin: bool, length: u64, left: u64 },
     /// Nothing any more: after the peer's Close frame, a failure or the end.
     Nothing,
 }
 
+/// A frame of a compressed message whose last `left` bytes are not inflated yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Compressed {
+    kind: Kind,
+    mask: Option<[u8; 4]>,
+    fin: bool,
+    length: u64,
+    left: u64,
+    /// Bytes of them that wait in the read buffer, unmasked.
+    ready: usize,
+    /// Nothing more comes out of what was inflated.
+    drained: bool,
+}
+
 impl Connection {
     #[inline(never)]
     pub(super) fn step_judging(&mut self) -> Step {
         self.assembler.clear();
+        if let Some(deflate) = &mut self.deflate
+            && deflate.has_memory()
+            && (!self.inflating || self.in_parts)
+        {
+            deflate.clear();
+        }
         loop {
             let progress = match self.reading {
                 Reading::Header => self.read_header(),
@@ -46,6 +68,8 @@ impl Connection {
                 Reading::Outside { kind, mask, length, filled, ready } => {
                     self.read_outside(kind, mask, length, filled, ready)
                 }
+                Reading::Deflated(frame) if self.in_parts => self.read_deflated_part(frame),
+                Reading::Deflated(frame) => self.read_deflated(frame),
                 Reading::Part { kind, mask, fin, length, left } => {
                     self.read_part(kind, mask, fin, length, left)
                 }
@@ -74,12 +98,15 @@ impl Connection {
         }
         // 5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values"
         if header.rsv != 0 {
-            return Err(PeerError::ReservedBits(header.rsv));
+            self.judge_reserved(&header)?;
         }
         if header.opcode.is_control() {
             return self.read_control(&header, size);
         }
         let kind = self.assembler.order(&header)?;
+        if header.rsv != 0 || self.inflating {
+            return self.begin_deflated(kind, &header, size);
+        }
         if self.in_parts || (self.wants_parts && !self.assembler.in_progress()) {
             return Ok(self.begin_part(kind, &header, size));
         }
@@ -199,6 +226,116 @@ impl Connection {
         self.reading = Reading::Outside { kind, mask, length, filled, ready: have };
         self.want = 1;
         Ok(Break(Step::Into { kind, len: length }))
+    }
+
+    /// RFC 7692 6: RSV1 marks the first frame of a compressed message, where that was agreed on; it must not stand on any other.
+    #[cold]
+    fn judge_reserved(&self, header: &Header) -> Result<(), PeerError> {
+        match header.opcode {
+            _ if self.deflate.is_none() || header.rsv != 4 => Err(PeerError::ReservedBits(header.rsv)),
+            OpCode::Text | OpCode::Binary => Ok(()),
+            _ => Err(PeerError::CompressedInside),
+        }
+    }
+
+    /// A frame of a compressed message.
+    #[cold]
+    #[inline(never)]
+    fn begin_deflated(
+        &mut self,
+        kind: Kind,
+        header: &Header,
+        size: usize,
+    ) -> Result<ControlFlow<Step>, PeerError> {
+        if self.in_parts || (self.wants_parts && !self.assembler.in_progress()) {
+            self.in_parts = true;
+            self.assembler.begin_part(kind);
+        } else {
+            self.assembler.admit_compressed(header, &self.config)?;
+            self.assembler.begin(kind, header);
+        }
+        self.inflating = true;
+        self.input.consume(size);
+        let &Header { mask, fin, length, .. } = header;
+        let left = length;
+        self.reading =
+            Reading::Deflated(Compressed { kind, mask, fin, length, left, ready: 0, drained: true });
+        Ok(Continue(()))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_deflated(&mut self, mut frame: Compressed) -> Result<ControlFlow<Step>, PeerError> {
+        self.arrived_deflated(&mut frame);
+        let deflate = self.deflate.as_mut().expect("what is compressed was agreed on");
+        let check = checking(frame.kind, &mut self.text);
+        let range = self.input.consume(frame.ready);
+        deflate.inflate(self.input.slice(range), frame.length, self.config.max_message, check)?;
+        frame.left -= frame.ready as u64;
+        frame.ready = 0;
+        if frame.left > 0 {
+            self.reading = Reading::Deflated(frame);
+            self.want = 1;
+            return Ok(Break(Step::Read));
+        }
+        self.reading = Reading::Header;
+        if !frame.fin {
+            return Ok(Continue(()));
+        }
+        self.finish_deflated()?;
+        Ok(Break(Step::Message(Incoming { kind: frame.kind, place: Place::Assembled })))
+    }
+
+    /// The same of a message that is taken in parts.
+    #[cold]
+    #[inline(never)]
+    fn read_deflated_part(&mut self, mut frame: Compressed) -> Result<ControlFlow<Step>, PeerError> {
+        self.arrived_deflated(&mut frame);
+        if frame.ready == 0 && frame.left > 0 && frame.drained {
+            self.reading = Reading::Deflated(frame);
+            self.want = 1;
+            return Ok(Break(Step::Read));
+        }
+        let deflate = self.deflate.as_mut().expect("what is compressed was agreed on");
+        let check = checking(frame.kind, &mut self.text);
+        let (used, drained) = deflate.inflate_part(&self.input.bytes()[..frame.ready], check)?;
+        let is_empty = deflate.bytes().is_empty();
+        self.input.consume(used);
+        frame.left -= used as u64;
+        frame.ready -= used;
+        frame.drained = drained;
+        let is_over = frame.left == 0 && drained;
+        self.reading = if is_over { Reading::Header } else { Reading::Deflated(frame) };
+        let last = is_over && frame.fin;
+        if last {
+            self.finish_deflated()?;
+            self.in_parts = false;
+        } else if is_empty {
+            return Ok(Continue(()));
+        }
+        Ok(Break(Step::Part { kind: frame.kind, place: Place::Assembled, last }))
+    }
+
+    /// Unmasks what has arrived of the frame.
+    fn arrived_deflated(&mut self, frame: &mut Compressed) {
+        let ready = usize::try_from(frame.left).map_or(self.input.len(), |left| left.min(self.input.len()));
+        if let Some(key) = frame.mask {
+            // Only the place within the key matters.
+            let offset = usize::try_from((frame.length - frame.left) % 4).expect("less than four");
+            mask::apply(self.input.bytes_mut(frame.ready..ready), mask::rotate(key, offset + frame.ready));
+        }
+        frame.ready = ready;
+    }
+
+    /// A compressed message is at its end.
+    fn finish_deflated(&mut self) -> Result<(), PeerError> {
+        if let Some(deflate) = &mut self.deflate {
+            deflate.finish()?;
+        }
+        self.text.finish().map_err(|_| PeerError::NotUtf8)?;
+        self.assembler.finish();
+        self.inflating = false;
+        Ok(())
     }
 
     /// A frame of a message that is taken in parts.
@@ -344,9 +481,21 @@ impl Connection {
         // What was collected of a message that will never end is of no use to anybody.
         self.assembler = Assembler::default();
         self.in_parts = false;
+        self.inflating = false;
+        if let Some(deflate) = &mut self.deflate {
+            deflate.end_input();
+        }
         self.input.consume(self.input.len());
         self.input.settle();
         self.want = 1;
         if self.state.ending().is_some() { Step::End } else { Step::Read }
+    }
+}
+
+/// The check of what was inflated, so that the first wrong byte fails the connection.
+fn checking(kind: Kind, text: &mut utf8::Incremental) -> impl FnMut(&[u8]) -> Result<(), PeerError> {
+    move |chunk| match kind {
+        Kind::Text => text.push(chunk).map_err(|_| PeerError::NotUtf8),
+        Kind::Binary => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use aiowebsocket::Deflate;
 use aiowebsocket::opening::{
     AcceptError, AcceptProgress, Accepting, Address, HandshakeError, HeadLimits, Opened, Opening, Progress,
     Request, RequestHead,
@@ -68,9 +69,11 @@ struct ResponseCase {
     subprotocols: Vec<String>,
     #[serde(default)]
     extensions: Vec<String>,
+    deflate: Option<Options>,
     subprotocol: Option<String>,
     #[serde(default)]
     agreed: Vec<String>,
+    compression: Option<String>,
     status: Option<u16>,
     body: Option<String>,
     complete: Option<bool>,
@@ -87,10 +90,45 @@ struct RequestCase {
     subprotocols: Vec<String>,
     #[serde(default)]
     offered: Vec<String>,
+    deflate: Option<Options>,
+    compression: Option<String>,
     origin: Option<String>,
     status: Option<u16>,
     #[serde(default)]
     answer_has: Vec<String>,
+}
+
+/// What an end asks of compression; what is absent is the default.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    #[serde(default)]
+    server_no_context_takeover: bool,
+    #[serde(default)]
+    client_no_context_takeover: bool,
+    server_max_window_bits: Option<u8>,
+    client_max_window_bits: Option<u8>,
+    #[serde(default)]
+    fixed_client_window: bool,
+}
+
+impl Options {
+    fn deflate(&self) -> Deflate {
+        let mut deflate = Deflate::default();
+        if self.server_no_context_takeover {
+            deflate = deflate.server_no_context_takeover();
+        }
+        if self.client_no_context_takeover {
+            deflate = deflate.client_no_context_takeover();
+        }
+        if let Some(bits) = self.server_max_window_bits {
+            deflate = deflate.server_max_window_bits(bits);
+        }
+        if let Some(bits) = self.client_max_window_bits {
+            deflate = deflate.client_max_window_bits(bits);
+        }
+        if self.fixed_client_window { deflate.fixed_client_window() } else { deflate }
+    }
 }
 
 fn cases<Case: DeserializeOwned>(file: &str) -> Vec<Case> {
@@ -181,6 +219,7 @@ fn run_response(case: &ResponseCase, bytes: &[u8], pieces: &[usize], trailing: O
     let mut request = RequestHead::new(&Address::parse("ws://server.example.com/chat").unwrap());
     request.subprotocols(case.subprotocols.clone()).unwrap();
     request.extensions(case.extensions.clone()).unwrap();
+    request.compression(case.deflate.as_ref().map(Options::deflate)).unwrap();
     let mut opening = Opening::new(request, NONCE, case.input.limits()).unwrap();
     let now = start_of_time();
     let flat = |progress| match progress {
@@ -214,6 +253,7 @@ fn check_opened(case: &ResponseCase, opened: &Opened, unread: &[u8], trailing: O
     assert_eq!(opened.subprotocol, case.subprotocol);
     let agreed: Vec<String> = opened.extensions.iter().map(ToString::to_string).collect();
     assert_eq!(agreed, case.agreed);
+    assert_eq!(opened.compression.map(|agreed| agreed.to_string()), case.compression);
     assert_eq!(opened.response.status, 101);
 }
 
@@ -280,8 +320,13 @@ fn check_request(
     assert_eq!(accepting.output(), b"", "the application has not answered");
     // Bytes that come while the application decides are kept behind those that came with the request.
     assert!(matches!(accepting.receive(unread, start_of_time()), Ok(AcceptProgress::More)));
+    accepting.compression(case.deflate.as_ref().map(Options::deflate)).unwrap();
     accepting.accept(None, &[]).unwrap();
-    assert!(accepting.output().starts_with(b"HTTP/1.1 101 "));
+    let answer = String::from_utf8(accepting.output().to_vec()).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 101 "));
+    let extensions = answer.lines().filter_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));
+    assert_eq!(extensions.collect::<Vec<_>>(), case.compression.iter().collect::<Vec<_>>());
+    assert_eq!(accepting.agreed().map(|agreed| agreed.to_string()), case.compression);
     assert_eq!(accepting.take_leftover(), trailing.unwrap_or_default());
 }
 

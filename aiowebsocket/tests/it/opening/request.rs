@@ -1,6 +1,7 @@
 //! The client's request: exact bytes, and what cannot be put into it.
 
-use aiowebsocket::opening::{Address, FieldError, HeadLimits, Opening, RequestError, RequestHead};
+use aiowebsocket::Deflate;
+use aiowebsocket::opening::{Accepting, Address, FieldError, HeadLimits, Opening, RequestError, RequestHead};
 
 use super::NONCE;
 
@@ -96,6 +97,51 @@ fn optional_lines_can_be_removed() {
 }
 
 #[test]
+fn the_offers_as_they_are_written() {
+    let default = Deflate::default();
+    let offers = [
+        (Some(default), "permessage-deflate; client_max_window_bits"),
+        (Some(default.fixed_client_window()), "permessage-deflate"),
+        (Some(default.client_max_window_bits(10)), "permessage-deflate; client_max_window_bits=10"),
+        (
+            Some(default.server_no_context_takeover().client_no_context_takeover().server_max_window_bits(9)),
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
+             server_max_window_bits=9; client_max_window_bits",
+        ),
+    ];
+    for (options, offer) in offers {
+        let mut request = request("ws://h/");
+        request.compression(options).unwrap();
+        assert!(encoded(&request).contains(&format!("\r\nSec-WebSocket-Extensions: {offer}\r\n")), "{offer}");
+        request.extensions(["foo; bar"]).unwrap();
+        assert!(encoded(&request).contains(&format!("\r\nSec-WebSocket-Extensions: {offer}, foo; bar\r\n")));
+        request.compression(None).unwrap();
+        assert!(encoded(&request).contains("\r\nSec-WebSocket-Extensions: foo; bar\r\n"));
+    }
+}
+
+#[test]
+fn options_outside_of_their_range() {
+    let default = Deflate::default();
+    for (options, message) in [
+        (default.level(0), "the compression level 0 is outside of its range, 1 to 9"),
+        (default.level(10), "the compression level 10 is outside of its range, 1 to 9"),
+        (default.memory_level(0), "the memory level 0 is outside of its range, 1 to 9"),
+        (default.memory_level(10), "the memory level 10 is outside of its range, 1 to 9"),
+        (default.server_max_window_bits(7), "the server_max_window_bits 7 is outside of its range, 8 to 15"),
+        (
+            default.client_max_window_bits(16),
+            "the client_max_window_bits 16 is outside of its range, 8 to 15",
+        ),
+    ] {
+        let error = request("ws://h/").compression(Some(options)).unwrap_err();
+        assert_eq!(error.to_string(), message);
+        let error = Accepting::new(HeadLimits::default()).compression(Some(options)).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+#[test]
 fn our_lines_cannot_be_set() {
     let ours = [
         ("Connection", "the handshake sets it"),
@@ -103,7 +149,7 @@ fn our_lines_cannot_be_set() {
         ("Sec-WebSocket-Key", "the handshake sets it"),
         ("SEC-WEBSOCKET-VERSION", "the handshake sets it"),
         ("Sec-WebSocket-Protocol", "offer subprotocols with subprotocols()"),
-        ("Sec-WebSocket-Extensions", "offer extensions with extensions()"),
+        ("Sec-WebSocket-Extensions", "offer extensions with compression() or extensions()"),
         ("Sec-WebSocket-Accept", "only a server sends it"),
         ("content-length", "an upgrade request has no body"),
         ("Transfer-Encoding", "an upgrade request has no body"),

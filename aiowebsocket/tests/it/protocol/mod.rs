@@ -4,6 +4,7 @@
 mod assembly;
 mod closing;
 mod cutting;
+mod deflate;
 mod keepalive;
 mod memory;
 mod operations;

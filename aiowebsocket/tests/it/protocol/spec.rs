@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use aiowebsocket::protocol::{self, CannotSend, CloseCode, Config, Connection, Ending, Kind, Role};
 use serde::Deserialize;
 
+use crate::support::compression::agreed;
 use crate::support::face::{Face, Message, Style};
 use crate::support::rng::Rng;
 use crate::support::{KEY, same_key, start_of_time};
@@ -26,6 +27,8 @@ struct Case {
     role: Side,
     #[serde(default)]
     limits: Limits,
+    /// Compression was agreed on: the client's offer, to a server without wishes.
+    deflate: Option<String>,
     /// What the machine sends before anything arrives.
     #[serde(default)]
     send: Vec<Sending>,
@@ -215,6 +218,9 @@ impl Case {
         config.max_frame = max_frame.unwrap_or(config.max_frame);
         config.max_fragments = max_fragments.unwrap_or(config.max_fragments);
         let mut machine = Connection::new(self.role(), config, leftover, start_of_time());
+        if let Some(offer) = &self.deflate {
+            machine.compress(agreed(offer));
+        }
         self.send.iter().for_each(|sending| self.send(&mut machine, sending));
         if let Some(code) = self.close_first {
             machine.close(CloseCode::new(code), "", start_of_time()).expect("a code that may be sent");
@@ -390,6 +396,11 @@ fn utf8() {
 #[test]
 fn close() {
     run(include_str!("../../../../spec/close.toml"), 40);
+}
+
+#[test]
+fn deflate() {
+    run(include_str!("../../../../spec/deflate.toml"), 60);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! again, and an allocator that counts.
 
 pub(crate) mod alloc;
+pub(crate) mod compression;
 pub(crate) mod face;
 pub(crate) mod pair;
 pub(crate) mod rng;
