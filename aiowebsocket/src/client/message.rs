@@ -200,8 +200,6 @@ impl Data {
             inline[..bytes.len()].copy_from_slice(bytes);
             let len = u8::try_from(bytes.len()).expect("INLINE fits a byte");
             Self(Repr::Inline { len, bytes: inline })
-        } else if bytes.len() <= copy::PIECE {
-            Self(Repr::Copied(bytes.into()))
         } else {
             Self(Repr::Copied(copy::boxed(bytes)))
         }

@@ -29,9 +29,14 @@ pub fn copy(to: &mut [u8], from: &[u8]) {
 }
 
 /// A copy in memory of its own, of exactly this size.
+#[inline]
+pub fn boxed(bytes: &[u8]) -> Box<[u8]> {
+    if bytes.len() <= PIECE { bytes.into() } else { boxed_in_pieces(bytes) }
+}
+
 #[cold]
 #[inline(never)]
-pub fn boxed(bytes: &[u8]) -> Box<[u8]> {
+fn boxed_in_pieces(bytes: &[u8]) -> Box<[u8]> {
     let mut copy = Vec::with_capacity(bytes.len());
     for piece in pieces(bytes) {
         copy.extend_from_slice(piece);
