@@ -43,6 +43,10 @@ pub(crate) struct ServeOptions {
     #[arg(short, long = "subprotocol", value_name = "NAME")]
     subprotocols: Vec<String>,
 
+    /// Declines compression (permessage-deflate)
+    #[arg(long)]
+    no_compression: bool,
+
     /// Tells on standard error who comes and goes
     #[arg(short, long)]
     verbose: bool,
@@ -61,6 +65,7 @@ pub(crate) async fn run(options: &ServeOptions) -> Outcome {
     let service = Arc::new(Service {
         hub: options.broadcast.then(Hub::default),
         subprotocols: options.subprotocols.clone(),
+        no_compression: options.no_compression,
         verbose: options.verbose,
     });
     let (stop, stopping) = watch::channel(false);
@@ -135,6 +140,7 @@ async fn take_in(
 struct Service {
     hub: Option<Hub>,
     subprotocols: Vec<String>,
+    no_compression: bool,
     verbose: bool,
 }
 
@@ -144,14 +150,18 @@ impl Service {
         _ = stream.set_nodelay(true);
         let mut config = Config::default();
         config.close_timeout = PATIENCE;
-        let accepting = accept(stream).subprotocols(&self.subprotocols).config(config).with_request();
+        let mut accepting = accept(stream).subprotocols(&self.subprotocols).config(config);
+        if self.no_compression {
+            accepting = accepting.no_compression();
+        }
         let accepted = tokio::select! {
-            accepted = accepting => accepted,
+            accepted = accepting.with_request() => accepted,
             _ = stopping.wait_for(|&stop| stop) => return,
         };
         let mut ws = match accepted {
             Ok((ws, request)) => {
-                self.tell(format_args!("{peer} opened {}", request.resource));
+                let compression = ws.compression().map_or(String::new(), |agreed| format!(", {agreed}"));
+                self.tell(format_args!("{peer} opened {}{compression}", request.resource));
                 ws
             }
             Err(error) => return self.tell(format_args!("{peer} was refused: {error}")),

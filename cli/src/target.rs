@@ -40,6 +40,10 @@ pub(crate) struct Target {
     #[arg(short, long, value_name = "ORIGIN")]
     origin: Option<String>,
 
+    /// Does not offer compression (permessage-deflate)
+    #[arg(long)]
+    no_compression: bool,
+
     /// Tells every step of opening and closing, with its time, on standard error
     ///
     /// The values of Authorization, Proxy-Authorization, Cookie and Set-Cookie are not shown.
@@ -74,6 +78,9 @@ impl Target {
         for (name, value) in &self.headers {
             connect = connect.header(name, value);
         }
+        if self.no_compression {
+            connect = connect.no_compression();
+        }
         if ping.is_zero() { connect.no_keepalive() } else { connect.keepalive(ping, SILENT) }
     }
 }
@@ -97,7 +104,9 @@ pub(crate) async fn open_in_steps(
     let ws = opened?;
     let subprotocol =
         ws.subprotocol().map_or("no subprotocol".to_owned(), |name| format!("subprotocol {name}"));
-    tell(&format!("* open: handshake {took}, {subprotocol}"));
+    let compression =
+        ws.compression().map_or("no compression".to_owned(), |agreed| format!("compression {agreed}"));
+    tell(&format!("* open: handshake {took}, {subprotocol}, {compression}"));
     Ok(ws)
 }
 

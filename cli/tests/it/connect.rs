@@ -89,18 +89,31 @@ hello
 > Sec-WebSocket-Key: KEY
 > Sec-WebSocket-Version: 13
 > Sec-WebSocket-Protocol: json, chat
+> Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits
 > 
 < HTTP/1.1 101 Switching Protocols
 < Upgrade: websocket
 < Connection: Upgrade
 < Sec-WebSocket-Accept: KEY
 < Sec-WebSocket-Protocol: chat
+< Sec-WebSocket-Extensions: permessage-deflate
 < 
-* open: handshake DURATION, subprotocol chat
+* open: handshake DURATION, subprotocol chat, compression permessage-deflate
 * closed: 1000 Normal Closure
 
 "#]],
     );
+}
+
+#[test]
+fn without_compression() {
+    for (server, client) in [(&["--no-compression"][..], &[][..]), (&[], &["--no-compression"])] {
+        let server = Server::start(server);
+        let told = told(&[&["connect", "-v"], client, &[&server.url]].concat(), "hello\n").to_string();
+        assert!(told.contains("* open: handshake DURATION, no subprotocol, no compression\n"), "{told}");
+        let is_offered = told.contains("> Sec-WebSocket-Extensions: permessage-deflate");
+        assert_eq!(is_offered, client.is_empty(), "{told}");
+    }
 }
 
 #[test]
@@ -193,13 +206,14 @@ exit code: 0
 > User-Agent: aiowebsocket/VERSION
 > Sec-WebSocket-Key: KEY
 > Sec-WebSocket-Version: 13
+> Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits
 > 
 < HTTP/1.1 101 Switching Protocols
 < Upgrade: websocket
 < Connection: Upgrade
 < Sec-WebSocket-Accept: KEY
 < 
-* open: handshake DURATION, no subprotocol
+* open: handshake DURATION, no subprotocol, no compression
 * closed: 1001 Going Away
 
 "#]],

@@ -372,6 +372,7 @@ exit code: 3
 > authorization: (13 bytes, not shown)
 > Sec-WebSocket-Key: KEY
 > Sec-WebSocket-Version: 13
+> Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits
 > 
 < HTTP/1.1 401 Unauthorized
 < Set-Cookie: (6 bytes, not shown)

@@ -93,6 +93,9 @@ Options:
   -o, --origin <ORIGIN>
           Sends this Origin header, as a page of that site would
 
+      --no-compression
+          Does not offer compression (permessage-deflate)
+
   -v, --verbose
           Tells every step of opening and closing, with its time, on standard error
           
@@ -177,6 +180,9 @@ Options:
   -s, --subprotocol <NAME>
           Speaks a subprotocol, the best first; may be given several times
 
+      --no-compression
+          Declines compression (permessage-deflate)
+
   -v, --verbose
           Tells on standard error who comes and goes
 
@@ -222,6 +228,9 @@ Options:
 
   -o, --origin <ORIGIN>
           Sends this Origin header, as a page of that site would
+
+      --no-compression
+          Does not offer compression (permessage-deflate)
 
   -v, --verbose
           Tells every step of opening and closing, with its time, on standard error

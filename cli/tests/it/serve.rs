@@ -53,7 +53,11 @@ fn a_slow_client_is_given_up_and_memory_stays_bounded() {
     const MESSAGES: usize = 64;
     let server = Server::start(&["--broadcast", "-v"]);
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-    let open = || runtime.block_on(async { aiowebsocket::connect(&server.url).await.expect("open") });
+    // Compressed, all of them would fit into the kernel's buffers.
+    let open = || {
+        let connect = aiowebsocket::connect(&server.url).no_compression();
+        runtime.block_on(async { connect.await.expect("open") })
+    };
     let (mut slow, mut quick, mut speaker) = (open(), open(), open());
     let talk = runtime.spawn(async move {
         let message = vec![7_u8; 1 << 20];
@@ -124,9 +128,9 @@ exit code: 0
 ----- stdout
 listening on ws://127.0.0.1:PORT/
 ----- stderr
-127.0.0.1:PORT opened /path?query
+127.0.0.1:PORT opened /path?query, permessage-deflate
 127.0.0.1:PORT closed: 1000 Normal Closure
-127.0.0.1:PORT opened /
+127.0.0.1:PORT opened /, permessage-deflate
 127.0.0.1:PORT closed: 1000 Normal Closure
 127.0.0.1:PORT was refused: the request does not ask for an upgrade to websocket
 
