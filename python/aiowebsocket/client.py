@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+import warnings
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 
@@ -36,6 +37,10 @@ class WebSocket(_aiowebsocket.Connection):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        if not self.is_closed:
+            _warn(f"unclosed connection {self!r}", ResourceWarning, source=self)
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed" if self.is_closed else "closing"

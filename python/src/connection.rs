@@ -184,7 +184,11 @@ impl Connection {
                     return Ok(Delivered::TurnOver);
                 }
                 drop(state);
-                Waiter::wake(waiter)?;
+                if let Err(error) = Waiter::wake(waiter) {
+                    // The program is told to end, by what its task raised. Should it go on, so do we.
+                    Self::ask_turn(slf)?;
+                    return Err(error);
+                }
             } else if state.backlog_has_room() {
                 if let Some((message, size)) = state.pump.take(py)? {
                     state.backlog_size += size + MESSAGE_COST;
