@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo check test python examples loom icount icount-record fuzz bench bench-quick bench-python docs deny
+.PHONY: help demo check test python examples loom soak icount icount-record fuzz bench bench-quick bench-python docs deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ loom: ## the orders in which two halves and their stream can meet
 fuzz: ## each target for FUZZ_SECONDS (600), one after the other (needs cargo-fuzz)
 	@$(CARGO) fuzz --version
 	for target in parts frames request response address pair tungstenite; do fuzz/run $$target $(FUZZ_SECONDS) || exit 1; done
+
+soak: ## references and memory of the Python package over a million messages and 5,000 connections, in some two minutes
+	@$(CARGO) --version
+	bench/python/run soak
 
 icount: ## instructions per message, against the goals and the record (needs valgrind)
 	@valgrind --version

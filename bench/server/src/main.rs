@@ -20,6 +20,9 @@ use harness::payload::{self, Checksum, Kind};
 /// The smallest block that a burst is written in: large enough that its system calls do not count.
 const BLOCK: usize = 256 << 10;
 
+/// A Close without a code.
+const CLOSE: [u8; 2] = [0x88, 0];
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -114,8 +117,14 @@ fn burst(mut stream: TcpStream, kind: Kind, size: usize, count: u64) -> io::Resu
         stream.write_all(&block[..now as usize * frame])?;
         left -= now;
     }
-    // Until the client has read it all and goes.
-    while stream.read(&mut go)? > 0 {}
+    // Until the client has read it all and goes, or says that it will.
+    if stream.read(&mut go)? > 0 {
+        stream.write_all(&CLOSE)?;
+        if go[0] != CLOSE[0] {
+            // Its answer: an end before that would break the connection.
+            _ = stream.read(&mut go)?;
+        }
+    }
     Ok(())
 }
 
@@ -130,6 +139,9 @@ fn echo(stream: TcpStream) -> io::Result<()> {
         out[0] = head.first;
         out.extend_from_slice(payload);
         frames.stream.write_all(&out)?;
+        if head.first == CLOSE[0] {
+            return Ok(());
+        }
         // A connection that waits holds little: thousands do.
         out.shrink_to(64 << 10);
     }
