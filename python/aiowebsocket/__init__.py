@@ -8,7 +8,7 @@
             print(message)
 """
 
-from .client import WebSocket, connect
+from .client import Deflate, WebSocket, connect
 from .exceptions import (
     ConcurrencyError,
     ConnectionClosed,
@@ -30,6 +30,7 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionClosedError",
     "ConnectionClosedOK",
+    "Deflate",
     "InvalidHandshake",
     "InvalidStatus",
     "InvalidURI",

@@ -8,6 +8,7 @@ import socket
 import warnings
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from types import TracebackType
 
 from . import _aiowebsocket
@@ -20,6 +21,30 @@ os.register_at_fork(after_in_child=_aiowebsocket._forget_keys)
 _READ = 4096
 
 HeadersLike = Mapping[str, "str | None"] | Iterable[tuple[str, "str | None"]]
+
+
+@dataclass(frozen=True)
+class Deflate:
+    """Compression by permessage-deflate (RFC 7692), whose names its parameters have.
+
+    Do not compress a secret in one message with text that somebody else chose: the length of what leaves tells them about it.
+    ``send(message, plain=True)`` leaves one message uncompressed.
+    """
+
+    #: How hard our compressor tries, 1 (fastest) to 9 (smallest).
+    level: int = 1
+    #: Memory of our compressor, 1 to 9.
+    memory_level: int = 5
+    #: Messages of fewer bytes leave uncompressed.
+    threshold: int = 64
+    #: A demand: the server compresses each message for itself.
+    server_no_context_takeover: bool = False
+    #: A promise that the server may use: we compress each message for itself.
+    client_no_context_takeover: bool = False
+    #: A demand, where below 15: the most bits of the window of the server's compressor, 8 to 15.
+    server_max_window_bits: int = 15
+    #: The same for ours, which the server may lower; ``None`` where it may not.
+    client_max_window_bits: int | None = 15
 
 
 class WebSocket(_aiowebsocket.Connection):
@@ -61,6 +86,9 @@ class connect:
         place; ``None`` leaves it out. Header lines of the handshake itself are refused.
     ``subprotocols``
         Offered to the server, the best first; ``ws.subprotocol`` is the one it chose.
+    ``compression``
+        ``"deflate"`` offers permessage-deflate with the defaults of ``Deflate``, a ``Deflate`` with others, ``None`` offers none;
+        ``ws.compression`` is what the server agreed to. Default ``"deflate"``.
     ``origin``, ``user_agent_header``
         The same as header lines ``Origin`` and ``User-Agent``.
     ``open_timeout``
@@ -93,6 +121,7 @@ class connect:
         headers: HeadersLike | None = None,
         additional_headers: HeadersLike | None = None,
         subprotocols: Iterable[str] | None = None,
+        compression: str | Deflate | None = "deflate",
         origin: str | None = None,
         user_agent_header: str | None = "",
         open_timeout: float | None = 10,
@@ -120,6 +149,8 @@ class connect:
             opening.header("User-Agent", user_agent_header)
         if subprotocols is not None:
             opening.subprotocols(list(subprotocols))
+        if compression is not None:
+            opening.compression(**asdict(_deflate(compression)))
         self._opening = opening
         self._open_timeout = open_timeout
         self._sock = sock
@@ -215,6 +246,14 @@ async def _shake_hands(
         else:
             opened = opening.receive(data) if data else opening.receive_end()
     return opened
+
+
+def _deflate(compression: str | Deflate) -> Deflate:
+    if isinstance(compression, Deflate):
+        return compression
+    if compression != "deflate":
+        raise ValueError(f"compression is 'deflate', a Deflate or None, and this is {compression!r}")
+    return Deflate()
 
 
 def _add_headers(opening: _aiowebsocket.Opening, lines: HeadersLike | None) -> None:

@@ -21,7 +21,7 @@ use crate::errors;
 use crate::gil::GilCell;
 use crate::globals::Globals;
 use crate::opening::Opened;
-use crate::operations::{Close, Closed, Ping, Receive, Send, SendMany, Wants};
+use crate::operations::{Close, Closed, How, Ping, Receive, Send, SendMany, Wants};
 use crate::pump::{Next, Pump, Read, Written};
 use crate::turn::Turn;
 use crate::waiter::Waiter;
@@ -513,7 +513,10 @@ impl Connection {
         config.max_backlog = receive_window;
         config.max_queue = send_window;
         let socket = crate::socket::adopt(fd)?;
-        let machine = Machine::new(Role::Client, config, opened.leftover(), now());
+        let mut machine = Machine::new(Role::Client, config, opened.leftover(), now());
+        if let Some(agreed) = opened.compression() {
+            machine.compress(agreed);
+        }
         let waiter = Waiter::object(event_loop.bind(py))?;
         Ok(Self {
             event_loop,
@@ -616,8 +619,13 @@ impl Connection {
     }
 
     /// Sends a message without waiting; refused where `send_window` bytes wait already.
-    #[pyo3(signature = (message, /, *, text=None))]
-    fn send_nowait(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>, text: Option<bool>) -> PyResult<()> {
+    #[pyo3(signature = (message, /, *, text=None, plain=false))]
+    fn send_nowait(
+        slf: &Bound<'_, Self>,
+        message: &Bound<'_, PyAny>,
+        text: Option<bool>,
+        plain: bool,
+    ) -> PyResult<()> {
         let py = slf.py();
         let is_full = {
             let state = slf.get().state.borrow(py);
@@ -626,7 +634,7 @@ impl Connection {
         if is_full {
             return Err(errors::queue_full(py));
         }
-        Send::queue(slf, message, text).map(drop)
+        Send::queue(slf, message, How { text, plain }).map(drop)
     }
 
     /// Sends messages, as many in one write as fit.
@@ -678,6 +686,12 @@ impl Connection {
     #[getter]
     fn subprotocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.subprotocol.as_ref().map(|name| name.clone_ref(py))
+    }
+
+    /// The compression that was agreed on, as it stands in Sec-WebSocket-Extensions; `None` without.
+    #[getter]
+    fn compression(&self, py: Python<'_>) -> Option<String> {
+        self.state.borrow(py).pump.machine.compression().map(ToString::to_string)
     }
 
     /// Whether messages can be sent.

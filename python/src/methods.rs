@@ -10,7 +10,7 @@ use pyo3::types::PyType;
 
 use crate::connection::Connection;
 use crate::globals::Globals;
-use crate::operations::{Send, Wants};
+use crate::operations::{How, Send, Wants};
 use crate::raw::{Arguments, add_method, fast_method, guarded};
 
 /// Adds them to `Connection`, or to a class derived from it: CPython calls a method without detours where the object is of exactly
@@ -27,8 +27,9 @@ pub(crate) fn add_to(kind: &Bound<'_, PyType>) -> PyResult<()> {
     add_method(
         kind,
         fast_method(c"send", send),
-        c"send(message, /, *, text=None)\n--\n\n\
+        c"send(message, /, *, text=None, plain=False)\n--\n\n\
         Sends a message: ``str`` as text, bytes-like objects as binary; ``text`` says otherwise.\n\n\
+        ``plain`` leaves it uncompressed: for secrets beside text that somebody else chose, whose length would tell them.\n\
         The message is taken whole at once, and the call returns when its bytes have left for the socket.\n\
         Cancelling neither withdraws nor doubles it. Raises ``ConnectionClosed``.",
     )
@@ -47,7 +48,8 @@ unsafe extern "C" fn recv(
         if call.count() > 1 {
             return Err(PyTypeError::new_err("recv() takes a timeout and nothing else"));
         }
-        let timeout = call.at(0).or(call.named("timeout")?).filter(|timeout| !timeout.is_none());
+        let [timeout] = call.named(["timeout"])?;
+        let timeout = call.at(0).or(timeout).filter(|timeout| !timeout.is_none());
         let timeout = timeout.map(|timeout| timeout.extract()).transpose()?;
         Ok(Connection::receive(&connection, Wants::One, timeout)?.into_ptr())
     })
@@ -66,9 +68,10 @@ unsafe extern "C" fn send(
         let (Some(message), 1) = (call.at(0), call.count()) else {
             return Err(PyTypeError::new_err("send() takes one message"));
         };
-        let text = call.named("text")?.filter(|text| !text.is_none());
-        let text = text.map(|text| text.is_truthy()).transpose()?;
-        let operation = Send::new(connection.unbind(), message.unbind(), text);
+        let [text, plain] = call.named(["text", "plain"])?;
+        let text = text.filter(|text| !text.is_none()).map(|text| text.is_truthy()).transpose()?;
+        let plain = plain.map(|plain| plain.is_truthy()).transpose()?.unwrap_or(false);
+        let operation = Send::new(connection.unbind(), message.unbind(), How { text, plain });
         Ok(Globals::get(py).send.awaitable(py, operation)?.into_ptr())
     })
 }

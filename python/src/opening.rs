@@ -1,7 +1,7 @@
 //! The opening handshake for Python: the machine of the library, driven by `client.py`.
 
-use aiowebsocket::keys;
 use aiowebsocket::opening::{Address, HeadLimits, Opening as Machine, Progress, RequestHead, UrlError};
+use aiowebsocket::{Agreed, Deflate, keys};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -34,6 +34,11 @@ impl Opened {
     /// Bytes that came behind the handshake.
     pub(crate) fn leftover(&self) -> &[u8] {
         &self.0.leftover
+    }
+
+    /// The compression that was agreed on.
+    pub(crate) fn compression(&self) -> Option<Agreed> {
+        self.0.compression
     }
 
     pub(crate) fn subprotocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -93,6 +98,38 @@ impl Opening {
     /// Offers subprotocols.
     fn subprotocols(&self, py: Python<'_>, names: Vec<String>) -> PyResult<()> {
         self.ask(py, |request| request.subprotocols(names).map(drop))
+    }
+
+    /// Offers compression with these options.
+    #[pyo3(signature = (*, level, memory_level, threshold, server_no_context_takeover, client_no_context_takeover, server_max_window_bits, client_max_window_bits))]
+    #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
+    fn compression(
+        &self,
+        py: Python<'_>,
+        level: u8,
+        memory_level: u8,
+        threshold: usize,
+        server_no_context_takeover: bool,
+        client_no_context_takeover: bool,
+        server_max_window_bits: u8,
+        client_max_window_bits: Option<u8>,
+    ) -> PyResult<()> {
+        let mut options = Deflate::default()
+            .level(level)
+            .memory_level(memory_level)
+            .threshold(threshold)
+            .server_max_window_bits(server_max_window_bits);
+        options = match client_max_window_bits {
+            Some(bits) => options.client_max_window_bits(bits),
+            None => options.fixed_client_window(),
+        };
+        if server_no_context_takeover {
+            options = options.server_no_context_takeover();
+        }
+        if client_no_context_takeover {
+            options = options.client_no_context_takeover();
+        }
+        self.ask(py, |request| request.compression(Some(options)).map(drop))
     }
 
     /// The bytes of the request.

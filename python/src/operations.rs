@@ -215,19 +215,28 @@ fn none(py: Python<'_>) -> Step<'_> {
     Step::Done(py.None().into_bound(py))
 }
 
+/// How a message is sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct How {
+    /// As text or as binary, where the type of the message does not say it.
+    pub(crate) text: Option<bool>,
+    /// Not compressed.
+    pub(crate) plain: bool,
+}
+
 /// `send(message)`.
 #[derive(Debug)]
 pub(crate) struct Send {
     connection: Py<Connection>,
     message: Py<PyAny>,
-    text: Option<bool>,
+    how: How,
     future: Future,
 }
 
 impl Send {
     #[inline]
-    pub(crate) fn new(connection: Py<Connection>, message: Py<PyAny>, text: Option<bool>) -> Self {
-        Self { connection, message, text, future: Future::default() }
+    pub(crate) fn new(connection: Py<Connection>, message: Py<PyAny>, how: How) -> Self {
+        Self { connection, message, how, future: Future::default() }
     }
 
     /// Queues a message and writes, unless the connection is corked. Whether the queue is over what may wait.
@@ -235,12 +244,12 @@ impl Send {
     pub(crate) fn queue(
         connection: &Bound<'_, Connection>,
         message: &Bound<'_, PyAny>,
-        text: Option<bool>,
+        how: How,
     ) -> PyResult<bool> {
         let py = connection.py();
         let this = connection.get();
         let queued = payload::with_bytes(message, |is_str, bytes| {
-            let kind = kind_of(is_str, text);
+            let kind = kind_of(is_str, how.text);
             if !is_str && kind == aiowebsocket::Kind::Text && std::str::from_utf8(bytes).is_err() {
                 return Err(errors::not_utf8());
             }
@@ -248,7 +257,7 @@ impl Send {
             if state.pump.is_write_broken() {
                 return Ok(Err(CannotSend::NotOpen));
             }
-            Ok(state.pump.queue(kind, bytes))
+            Ok(state.pump.queue(kind, bytes, how.plain))
         })??;
         match queued {
             Ok(()) => {}
@@ -294,7 +303,7 @@ impl Operation for Send {
             return Ok(none(py));
         }
         let connection = self.connection.bind(py);
-        if Self::queue(connection, self.message.bind(py), self.text)? {
+        if Self::queue(connection, self.message.bind(py), self.how)? {
             return self.future.wait(connection.get().wait_sent(py)?);
         }
         Ok(none(py))
@@ -330,7 +339,7 @@ impl SendMany {
         let messages = self.messages.bind(py).cast::<PyIterator>()?;
         connection.get().state.borrow(py).corks += 1;
         let queued = messages.into_iter().try_fold(true, |_, message| {
-            if Send::queue(connection, &message?, None)? { Ok(false) } else { Ok(true) }
+            if Send::queue(connection, &message?, How::default())? { Ok(false) } else { Ok(true) }
                 .and_then(|goes_on| if goes_on { Ok(true) } else { Err(Stop::Waits) })
         });
         connection.get().state.borrow(py).corks -= 1;

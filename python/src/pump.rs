@@ -207,8 +207,12 @@ impl Pump {
 
     /// Queues one message.
     #[inline]
-    pub(crate) fn queue(&mut self, kind: Kind, payload: &[u8]) -> Result<(), CannotSend> {
-        self.machine.send(kind, Payload::Borrowed(payload), &mut next_key)
+    pub(crate) fn queue(&mut self, kind: Kind, payload: &[u8], plain: bool) -> Result<(), CannotSend> {
+        let payload = Payload::Borrowed(payload);
+        if plain {
+            return self.machine.send_plain(kind, payload, &mut next_key);
+        }
+        self.machine.send(kind, payload, &mut next_key)
     }
 
     /// Queues a ping; its number.

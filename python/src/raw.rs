@@ -118,19 +118,22 @@ impl<'py> Arguments<'_, 'py> {
         Some(unsafe { Bound::from_borrowed_ptr(self.py, *value) })
     }
 
-    /// The one argument by name, where there is one; any other name is an error.
+    /// The arguments by these names, where they are there; any other name is an error.
     #[inline]
-    pub(crate) fn named(&self, expected: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Some(names) = &self.names else { return Ok(None) };
-        let mut found = None;
+    pub(crate) fn named<const N: usize>(
+        &self,
+        expected: [&str; N],
+    ) -> PyResult<[Option<Bound<'py, PyAny>>; N]> {
+        let mut found = [const { None }; N];
+        let Some(names) = &self.names else { return Ok(found) };
         for (name, value) in names.iter_borrowed().zip(&self.values[self.by_position..]) {
             let name = name.cast::<PyString>()?;
             let name = name.to_str()?;
-            if name != expected {
+            let Some(position) = expected.iter().position(|expected| *expected == name) else {
                 return Err(PyTypeError::new_err(format!("there is no argument {name:?}")));
-            }
+            };
             // SAFETY: held by the caller of the function.
-            found = Some(unsafe { Bound::from_borrowed_ptr(self.py, *value) });
+            found[position] = Some(unsafe { Bound::from_borrowed_ptr(self.py, *value) });
         }
         Ok(found)
     }

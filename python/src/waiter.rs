@@ -318,7 +318,7 @@ unsafe extern "C" fn add_done_callback(
         let Some(wakeup) = call.at(0) else {
             return Err(PyTypeError::new_err("add_done_callback() needs a function"));
         };
-        let context = call.named("context")?;
+        let [context] = call.named(["context"])?;
         Waiter::add_done_callback(&slf, &wakeup, context.as_ref())?;
         Ok(py.None().into_ptr())
     })
@@ -368,7 +368,8 @@ unsafe extern "C" fn cancel(
     guarded(null_mut(), |py| {
         // SAFETY: CPython calls this with an object of this type, and holds the arguments meanwhile.
         let (slf, call) = unsafe { (bound(py, slf), Arguments::new(py, arguments, count, names)) };
-        let message = call.named("msg")?.or_else(|| call.at(0)).filter(|message| !message.is_none());
+        let [message] = call.named(["msg"])?;
+        let message = message.or_else(|| call.at(0)).filter(|message| !message.is_none());
         let is_cancelled = Waiter::cancel(&slf, message.map(Bound::unbind))?;
         Ok(PyBool::new(py, is_cancelled).to_owned().into_any().into_ptr())
     })
