@@ -69,7 +69,7 @@ async def endings(open_):
 async def main():
     async with ClientSession() as session:
         def open_(url, **options):
-            return session.ws_connect(url, max_msg_size=0, **options)
+            return session.ws_connect(url, max_msg_size=0, compress=15, **options)
 
         for conversation in echo, fragments, pings, subprotocols, closings, endings:
             await conversation(open_)

@@ -14,6 +14,7 @@ const server = Bun.serve({
   },
   websocket: {
     maxPayloadLength: 64 << 20,
+    perMessageDeflate: true,
     backpressureLimit: 64 << 20,
     open(ws) {
       switch (ws.data.name) {

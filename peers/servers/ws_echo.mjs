@@ -9,6 +9,8 @@ const server = new WebSocketServer({
   host: "127.0.0.1",
   port: 0,
   maxPayload: 64 << 20,
+  // Off by default, and plain below 1 KiB.
+  perMessageDeflate: { threshold: 0 },
   handleProtocols: (offered) => (offered.has("chat") ? "chat" : false),
 });
 

@@ -199,6 +199,8 @@ fn wanted_ends(client: &Client) -> Vec<String> {
             [Some(format!("we saw /close {answer}")), closing]
         })
         .flatten()
+        // All of them offer compression, and leave the client's window to us.
+        .chain(["we agreed on permessage-deflate".to_owned()])
         .collect()
 }
 
@@ -254,6 +256,8 @@ async fn obey(
             }
         }
         "/ping" => {
+            let agreed = ws.compression().map_or("nothing".into(), ToString::to_string);
+            _ = ends.send(format!("we agreed on {agreed}"));
             ws.ping().await?;
             ws.send("pong").await?;
         }

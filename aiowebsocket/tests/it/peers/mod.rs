@@ -5,6 +5,7 @@
 //! `AIOWEBSOCKET_PEERS=require` it fails the test.
 
 mod clients;
+mod compression;
 mod pins;
 mod process;
 mod servers;
