@@ -122,3 +122,55 @@ impl Queue {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(length: usize) -> Message {
+        vec![7; length].into()
+    }
+
+    fn is_over(client: &Client<'_>) -> bool {
+        lock(&client.queue.waiting).is_over
+    }
+
+    #[test]
+    fn a_queue_is_bounded_in_bytes_and_messages() {
+        for (length, most) in [(0, QUEUE_MESSAGES), (1 << 20, QUEUE_BYTES >> 20)] {
+            let hub = Hub::default();
+            let (speaker, listener) = (hub.join(), hub.join());
+            let mut out = Vec::new();
+            // What was taken out makes room again.
+            for _ in 0..2 {
+                (0..most).for_each(|_| speaker.say(message(length)));
+                assert!(!is_over(&listener), "{most} of {length} bytes");
+                listener.take(&mut out);
+            }
+            assert_eq!(out.len(), 2 * most);
+            (0..=most).for_each(|_| speaker.say(message(length)));
+            assert!(is_over(&listener));
+            assert!(lock(&listener.queue.waiting).messages.is_empty(), "nothing is kept for it");
+        }
+    }
+
+    #[test]
+    fn a_message_larger_than_the_queue_enters_an_empty_one() {
+        let hub = Hub::default();
+        let (speaker, listener) = (hub.join(), hub.join());
+        speaker.say(message(QUEUE_BYTES + 1));
+        assert!(!is_over(&listener));
+        speaker.say(message(0));
+        assert!(is_over(&listener));
+    }
+
+    #[test]
+    fn who_left_has_no_queue() {
+        let hub = Hub::default();
+        let speaker = hub.join();
+        drop(hub.join());
+        assert_eq!(lock(&hub.clients).queues.len(), 1);
+        drop(speaker);
+        assert!(lock(&hub.clients).queues.is_empty());
+    }
+}

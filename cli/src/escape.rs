@@ -52,5 +52,9 @@ mod tests {
         ] {
             assert_eq!(escape(text), shown);
         }
+        let harmful = "\u{80}\u{9f}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{2066}\u{2067}\u{2068}\u{2069}\u{feff}";
+        for c in harmful.chars() {
+            assert_eq!(escape(&c.to_string()), format!("\\u{{{:x}}}", u32::from(c)));
+        }
     }
 }

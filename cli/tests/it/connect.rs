@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use snapbox::str;
 
-use crate::support::{LIMIT, Program, Server, check, end_of, frame, opening_and_sending, run, told};
+use crate::support::{
+    LIMIT, Program, Server, check, end_of, frame, next_frame, opening_and_sending, run, talking, told,
+};
 
 #[test]
 fn lines_out_and_messages_in() {
@@ -26,6 +28,9 @@ no line end
 
 "#]],
     );
+    // A snapshot knows no carriage returns.
+    let said = run(&["connect", &server.url], b"windows\r\ninner\rone\r\r\n");
+    assert_eq!(said.stdout, b"windows\ninner\rone\r\n");
     check(
         told(&["connect", &server.url, "--linger", "0"], ""),
         str![[r#"
@@ -165,7 +170,14 @@ fn more_than_the_way_holds_goes_there_and_back() {
 #[test]
 fn binary_messages_are_left_out_of_lines() {
     let url = opening_and_sending(
-        [frame(2, b"\x00\x01"), frame(1, b"text\n\x1b[1m"), frame(8, &1000_u16.to_be_bytes())].concat(),
+        [
+            frame(2, b"\x00\x01"),
+            frame(1, b"text\n\x1b[1m"),
+            // Told once.
+            frame(2, b"\x02"),
+            frame(8, &1000_u16.to_be_bytes()),
+        ]
+        .concat(),
     );
     check(
         told(&["connect", &url], ""),
@@ -226,8 +238,8 @@ fn a_feed_is_followed_until_the_server_ends_it() {
     let mut follower = Program::start(&["connect", "--linger", "forever", &server.url]);
     drop(follower.stdin.take());
     let mut speaker = Program::start(&["connect", &server.url]);
-    // Longer than the default would wait.
-    thread::sleep(Duration::from_millis(1200));
+    // Longer than the default would wait, also where starting took long.
+    thread::sleep(Duration::from_millis(2500));
     speaker.say("late");
     assert_eq!(follower.line(), "late");
     drop(server);
@@ -290,6 +302,48 @@ fn output_that_cannot_be_written() {
         complaint,
         str![[r#"
 aiows: standard output cannot be written: No space left on device (os error 28)
+
+"#]],
+    );
+}
+
+#[test]
+fn keep_alive_is_as_often_as_it_is_wanted() {
+    let (sender, heard) = std::sync::mpsc::channel();
+    let url = talking(move |stream| {
+        // The test may have heard enough.
+        while sender.send(next_frame(stream).0).is_ok() {}
+    });
+    let _program = Program::start(&["connect", "--ping", "0.1", &url]);
+    assert_eq!(heard.recv_timeout(LIMIT / 2).expect("long before 20 s"), 9);
+}
+
+#[test]
+fn what_the_server_says_to_our_goodbye_counts() {
+    let end = |answer: Vec<u8>| {
+        let url = talking(move |stream| {
+            while next_frame(stream).0 != 8 {}
+            stream.write_all(&answer).expect("the client reads");
+        });
+        told(&["connect", "-l", "0", &url], "")
+    };
+    check(
+        end(frame(8, b"\x0f\xa1too early")),
+        str![[r#"
+exit code: 4
+----- stdout
+----- stderr
+aiows: ws://127.0.0.1:PORT/: the server closed the connection with 4001: "too early"
+
+"#]],
+    );
+    check(
+        end(Vec::new()),
+        str![[r#"
+exit code: 1
+----- stdout
+----- stderr
+aiows: ws://127.0.0.1:PORT/: the server ended the connection without a Close frame (1006)
 
 "#]],
     );

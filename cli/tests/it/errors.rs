@@ -206,6 +206,9 @@ aiows: "nowhere" is no address to listen on: write it as 127.0.0.1:PORT or 8765
 
 "#]],
     );
+    // Why depends on the system; what was typed is shown without harm.
+    let said = told(&["serve", "\x1b[31m.invalid:1"], "");
+    assert!(said.contains("aiows: \\u{1b}[31m.invalid:1 cannot be listened on: "), "{said}");
     check(
         told(&["serve", "0", "-s", "two words"], ""),
         str![[r#"
@@ -306,6 +309,8 @@ aiows: ws://127.0.0.1:PORT/: the server refused the upgrade: 403 Forbidden: "Thi
 
 "#]],
     );
+    let long = connect(refusal("403 Forbidden", &"é".repeat(500)));
+    assert!(long.contains(&format!("403 Forbidden: \"{}…\";", "é".repeat(160))), "{long}");
     check(
         connect(refusal("404 Not Found", "<html><body>lost</body></html>")),
         str![[r#"
@@ -356,6 +361,9 @@ aiows: ws://127.0.0.1:PORT/: the server closed the connection without an answer 
 
 "#]],
     );
+    let harmful = refusal("403 Forbidden\r\nX-Note: \u{202e}txt", "");
+    let said = told(&["connect", "-v", &harmful], "");
+    assert!(said.contains("< X-Note: \\u{202e}txt\n"), "{said}");
     let url = refusal("401 Unauthorized\r\nSet-Cookie: secret", "Who are you?");
     check(
         told(&["connect", "-v", &url, "-H", "authorization: Bearer secret"], ""),
@@ -463,6 +471,22 @@ exit code: 1
 fine
 ----- stderr
 aiows: line 2 of standard input is not UTF-8: use --binary
+
+"#]],
+    );
+}
+
+#[test]
+fn a_line_that_no_message_holds() {
+    let server = Server::start(&[]);
+    let said = run(&["connect", &server.url], &vec![b'x'; (64 << 20) + 2]);
+    check(
+        said.to_string(),
+        str![[r#"
+exit code: 1
+----- stdout
+----- stderr
+aiows: line 1 of standard input is longer than 64 MiB: use --binary
 
 "#]],
     );

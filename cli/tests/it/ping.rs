@@ -1,8 +1,13 @@
 //! `aiows ping`.
 
+use std::io::Write;
+
 use snapbox::str;
 
-use crate::support::{Server, check, frame, opening_and_reading, opening_and_sending, run, told};
+use crate::support::{
+    Program, Server, answer_ping, check, frame, next_frame, opening_and_reading, opening_and_sending, run,
+    talking, told,
+};
 
 #[test]
 fn round_trips_and_their_sum() {
@@ -72,4 +77,76 @@ aiows: ws://127.0.0.1:PORT/: the server closed the connection with 4001: "enough
 
 "#]],
     );
+}
+
+#[test]
+fn one_lost_ping_is_a_failure() {
+    let url = talking(|stream| {
+        answer_ping(stream);
+        while next_frame(stream).0 != 8 {}
+    });
+    check(
+        told(&["ping", "-c", "2", "-i", "0", "-W", "1", &url], "")
+            .lines()
+            .filter(|line| !line.starts_with("  < "))
+            .collect::<Vec<_>>()
+            .join("\n"),
+        str![[r#"
+exit code: 1
+----- stdout
+ping ws://127.0.0.1:PORT/
+1: DURATION
+2: no answer within DURATION
+
+2 pings, 1 answered
+min DURATION, median DURATION, p99 DURATION, max DURATION
+----- stderr
+"#]],
+    );
+}
+
+#[test]
+fn pings_are_as_far_apart_as_is_wanted() {
+    let server = Server::start(&[]);
+    let began = std::time::Instant::now();
+    assert_eq!(run(&["ping", "-c", "3", "-i", "0.4", &server.url], b"").code, Some(0));
+    assert!(began.elapsed().as_millis() >= 800, "{:?}", began.elapsed());
+}
+
+/// Between two pings the server is listened to.
+#[test]
+fn a_server_that_closes_between_two_pings() {
+    let url = talking(|stream| {
+        answer_ping(stream);
+        let closing = [frame(1, b"let go of"), frame(8, b"\x0f\xa1enough")].concat();
+        stream.write_all(&closing).expect("the client reads");
+        while next_frame(stream).0 != 8 {}
+    });
+    // The next ping is later than any test waits.
+    assert_eq!(run(&["ping", "-i", "1000", &url], b"").code, Some(4));
+}
+
+/// What comes before a pong is not in its way: more than the library keeps by default.
+#[test]
+fn a_pong_behind_many_messages() {
+    let url = talking(|stream| {
+        let (_, ping) = next_frame(stream);
+        let messages = frame(2, &[7; 125]).repeat(20_000);
+        stream.write_all(&[messages, frame(10, &ping)].concat()).expect("the client reads");
+        while next_frame(stream).0 != 8 {}
+    });
+    assert_eq!(run(&["ping", "-c", "1", &url], b"").code, Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_was_answered_when_it_was_ended() {
+    let url = talking(|stream| {
+        while next_frame(stream).0 != 8 {}
+        stream.write_all(&frame(8, &1000_u16.to_be_bytes())).expect("the client reads");
+    });
+    let program = Program::start(&["ping", &url]);
+    program.line();
+    program.signal(nix::sys::signal::Signal::SIGINT);
+    assert_eq!(program.wait().code, Some(1));
 }

@@ -58,6 +58,16 @@ fn a_server_that_does_not_listen_is_not_waited_for_twice() {
 }
 
 #[test]
+fn a_server_that_does_not_listen_is_not_waited_for_long() {
+    let program = Program::start(&["connect", "-v", &opening_and_reading()]);
+    program.error_line(|line| line.starts_with("* open"));
+    let began = std::time::Instant::now();
+    program.signal(SIGTERM);
+    assert_eq!(program.wait().code, Some(143));
+    assert!(began.elapsed().as_secs() < 8, "the library would wait 10 s");
+}
+
+#[test]
 fn a_reader_that_stands_still_does_not_keep_it() {
     // More than a pipe holds, and nobody reads it.
     let server = Server::start(&[]);
@@ -91,6 +101,7 @@ fn serve_closes_everybody_and_ends() {
         // One that never says a word does not delay it.
         let _silent =
             std::net::TcpStream::connect(server.url.trim_start_matches("ws://").trim_end_matches('/'));
+        let began = std::time::Instant::now();
         server.program.signal(signal);
         check(
             server.program.wait().to_string(),
@@ -102,12 +113,28 @@ listening on ws://127.0.0.1:PORT/
 
 "#]],
         );
+        assert!(began.elapsed().as_secs() < 3, "nobody was waited for in vain");
         for client in clients {
             let said = client.wait();
             assert_eq!(said.code, Some(0));
             assert!(String::from_utf8_lossy(&said.stderr).ends_with("* closed: 1001 Going Away\n"));
         }
     }
+}
+
+#[test]
+fn serve_waits_for_nobody_after_a_second_signal() {
+    let server = Server::start(&["-v"]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // It reads nothing any more, and so never answers a Close frame.
+    let silent = runtime.block_on(async { aiowebsocket::connect(&server.url).await.expect("open") });
+    let began = std::time::Instant::now();
+    server.program.signal(SIGTERM);
+    server.program.error_line(|line| line.contains("is closed with 1001"));
+    server.program.signal(SIGINT);
+    assert_eq!(server.program.wait().code, Some(130));
+    assert!(began.elapsed().as_secs() < 2, "the second signal ended it");
+    drop(silent);
 }
 
 /// Runs `aiows` against a server in this process, does something to it once it is connected, and tells the close code that

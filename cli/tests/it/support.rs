@@ -223,6 +223,32 @@ pub(crate) fn opening_and_reading() -> String {
     })
 }
 
+/// A WebSocket server of one connection that talks as the test says, and then ends.
+pub(crate) fn talking(talk: impl FnOnce(&mut TcpStream) + Send + 'static) -> String {
+    once(move |mut stream| {
+        open(&mut stream);
+        talk(&mut stream);
+    })
+}
+
+/// The next frame of a client, which is short: its opcode, and its payload without the mask.
+pub(crate) fn next_frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 6];
+    stream.read_exact(&mut head).expect("a frame");
+    let [first, length, key @ ..] = head;
+    let mut payload = vec![0; usize::from(length & 0x7f)];
+    stream.read_exact(&mut payload).expect("a whole frame");
+    payload.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+    (first & 0x0f, payload)
+}
+
+/// Answers the next ping.
+pub(crate) fn answer_ping(stream: &mut TcpStream) {
+    let (opcode, payload) = next_frame(stream);
+    assert_eq!(opcode, 9, "a ping");
+    stream.write_all(&frame(10, &payload)).expect("the client reads");
+}
+
 fn open(stream: &mut TcpStream) {
     let head = read_head(stream);
     let mut accepting = Accepting::new(HeadLimits::default());

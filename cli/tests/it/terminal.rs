@@ -110,6 +110,16 @@ fn ctrl_c_ends_it() {
     server.program.error_line(|line| line.ends_with("closed: 1001 Going Away"));
 }
 
+/// Whoever presses Ctrl-D has seen what there is: nothing is waited for.
+#[test]
+fn ctrl_d_ends_it_at_once() {
+    let server = Server::start(&[]);
+    let mut terminal = Terminal::start(&["connect", "--linger", "forever", &server.url]);
+    terminal.see("> ");
+    terminal.kind("\x04");
+    assert_eq!(terminal.end(), Some(0));
+}
+
 #[test]
 fn the_terminal_is_left_as_it_was() {
     let server = Server::start(&[]);
