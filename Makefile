@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo check test python examples loom soak icount icount-record fuzz bench bench-quick bench-python docs deny
+.PHONY: help demo check test python python-test examples loom soak icount icount-record fuzz bench bench-quick bench-python docs deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +26,12 @@ test: ## everything that is tested
 	peers/install
 	$(CARGO) test --workspace --all-features
 	$(CARGO) test --manifest-path fuzz/Cargo.toml
+	$(MAKE) python-test
 	$(MAKE) examples
+
+python-test: ## the tests of the Python package, on each CPython of 3.10 to 3.13 that is found
+	@$(CARGO) --version
+	python/test
 
 python: ## the Python package, built and installed in .local/python for PYTHON (default python3)
 	@$(CARGO) --version

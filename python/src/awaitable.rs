@@ -36,6 +36,11 @@ pub(crate) trait Operation: Sized + 'static {
     /// Goes on: a result, or something that the task is to wait for.
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>>;
 
+    /// Whether somebody else waits in it still, after a step that failed.
+    fn is_waiting(&self) -> bool {
+        false
+    }
+
     /// Nobody waits any more: the task was cancelled, or the awaitable closed.
     fn abandon(&self, py: Python<'_>);
 
@@ -162,7 +167,7 @@ impl<T: Operation> Object<T> {
             State::Done => return Err(reused(T::CALL)),
         }
         let step = self.operation.step(py);
-        if !matches!(step, Ok(Step::Wait(_))) {
+        if !matches!(step, Ok(Step::Wait(_))) && !self.operation.is_waiting() {
             self.state.set(State::Done);
         }
         step

@@ -136,7 +136,15 @@ impl Connection {
         let py = slf.py();
         slf.get().state.borrow(py).turn.begin();
         let delivered = loop {
-            let delivered = Self::deliver(slf)?;
+            let delivered = match Self::deliver(slf) {
+                Ok(delivered) => delivered,
+                Err(error) => {
+                    // A stepped task ended with what ends a program: what was read behind its message is gone on with if the
+                    // event loop runs again.
+                    Self::ask_turn(slf)?;
+                    return Err(error);
+                }
+            };
             if delivered != Delivered::All || !may_read {
                 break delivered;
             }

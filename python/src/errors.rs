@@ -68,6 +68,12 @@ pub(crate) fn concurrency(py: Python<'_>) -> PyErr {
     raised(py, "ConcurrencyError", ("another task waits in recv() already: a message goes to one receiver",))
 }
 
+/// One awaitable, and two tasks that await it: the second is told, the first goes on.
+#[cold]
+pub(crate) fn awaited_by_two(call: &str) -> PyErr {
+    PyRuntimeError::new_err(format!("{call} is awaited by another task already: call it once for each"))
+}
+
 /// `recv(timeout)` got nothing.
 #[cold]
 pub(crate) fn timed_out(py: Python<'_>, seconds: f64) -> PyErr {

@@ -144,19 +144,24 @@ impl Operation for Receive {
 
     #[inline]
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
-        let woken = if self.is_waiting.get() {
-            self.leave(py)?
-        } else {
-            if Waiter::of(self.connection.get().waiter.bind(py)).is_parked(py) {
-                return Err(errors::concurrency(py));
-            }
-            Wait::Idle
-        };
+        let is_waiting = self.is_waiting.get();
+        if Waiter::of(self.connection.get().waiter.bind(py)).is_parked(py) {
+            return Err(if is_waiting {
+                errors::awaited_by_two(Self::CALL)
+            } else {
+                errors::concurrency(py)
+            });
+        }
+        let woken = if is_waiting { self.leave(py)? } else { Wait::Idle };
         match self.take(py)? {
             Some(message) => Ok(Step::Done(message)),
             None if woken == Wait::TimedOut => Err(errors::timed_out(py, self.timeout.unwrap_or(0.0))),
             None => self.wait(py),
         }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.is_waiting.get()
     }
 
     fn abandon(&self, py: Python<'_>) {
