@@ -136,15 +136,7 @@ impl Connection {
         let py = slf.py();
         slf.get().state.borrow(py).turn.begin();
         let delivered = loop {
-            let delivered = match Self::deliver(slf) {
-                Ok(delivered) => delivered,
-                Err(error) => {
-                    // A stepped task ended with what ends a program: what was read behind its message is gone on with if the
-                    // event loop runs again.
-                    Self::ask_turn(slf)?;
-                    return Err(error);
-                }
-            };
+            let delivered = Self::deliver(slf)?;
             if delivered != Delivered::All || !may_read {
                 break delivered;
             }
@@ -213,7 +205,9 @@ impl Connection {
     pub(crate) fn settle(slf: &Bound<'_, Self>, reads: Option<bool>) -> PyResult<()> {
         let py = slf.py();
         let mut state = slf.get().state.borrow(py);
-        let written = if state.corks > 0 && state.pump.machine.queued() < WRITE_AHEAD {
+        // Who waits for room may be the one who is to take the cork out.
+        let is_corked = state.corks > 0 && state.senders.is_empty();
+        let written = if is_corked && state.pump.machine.queued() < WRITE_AHEAD {
             Written::All
         } else {
             state.pump.write()
@@ -403,11 +397,15 @@ impl Connection {
     }
 
     /// A future that is done when everything queued now has left.
-    pub(crate) fn wait_sent<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let future = self.future(py)?;
-        let mut state = self.state.borrow(py);
-        let target = state.pump.sent_when_empty();
-        state.senders.push_back((target, future.clone().unbind()));
+    pub(crate) fn wait_sent<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let future = slf.get().future(py)?;
+        {
+            let mut state = slf.get().state.borrow(py);
+            let target = state.pump.sent_when_empty();
+            state.senders.push_back((target, future.clone().unbind()));
+        }
+        Self::settle(slf, None)?;
         Ok(future)
     }
 

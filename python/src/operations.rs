@@ -309,7 +309,7 @@ impl Operation for Send {
         }
         let connection = self.connection.bind(py);
         if Self::queue(connection, self.message.bind(py), self.how)? {
-            return self.future.wait(connection.get().wait_sent(py)?);
+            return self.future.wait(Connection::wait_sent(connection)?);
         }
         Ok(none(py))
     }
@@ -386,7 +386,7 @@ impl Operation for SendMany {
         }
         match self.queue(py)? {
             (true, false) => Ok(none(py)),
-            _ => self.future.wait(self.connection.get().wait_sent(py)?),
+            _ => self.future.wait(Connection::wait_sent(self.connection.bind(py))?),
         }
     }
 

@@ -85,7 +85,8 @@ class Peer:
     def __init__(self, sock):
         sock.setblocking(False)
         # What is said together leaves together, and what is said alone leaves at once.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family == socket.AF_INET:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self._heard = bytearray()
 
