@@ -1,0 +1,268 @@
+"""An open connection over time: closing, pings, the window while nobody receives, whose turn it is, and the end of a process."""
+
+import asyncio
+import os
+import sys
+import time
+import warnings
+
+import pytest
+
+from aiowebsocket import ConnectionClosedError, ConnectionClosedOK
+from support import CLOSE, PING, PONG, TEXT, Link, arrived, binary, close, frame, parked, run_python, text, turn
+
+# ---- closing
+
+
+@pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1001, "away"), (3000, "ü" * 61), (4999, "x" * 123)])
+async def test_close(link, code, reason):
+    closing = asyncio.ensure_future(link.ws.close(code, reason))
+    said = await link.peer.finish()
+    assert (said.code, said.reason) == (code, reason)
+    await closing
+    assert (link.ws.close_code, link.ws.close_reason) == (code, reason)
+    assert link.ws.fileno() == -1
+    await link.ws.close()
+    await link.ws.wait_closed()
+    with pytest.raises(ConnectionClosedOK if code < 3000 else ConnectionClosedError):
+        await link.ws.recv()
+    for call in (lambda: link.ws.send("a"), lambda: link.ws.ping(), lambda: link.ws.send_many(["a"])):
+        with pytest.raises((ConnectionClosedOK, ConnectionClosedError)):
+            await call()
+
+
+@pytest.mark.parametrize("code", [0, 999, 1004, 1006, 1015, 1016, 2999, 5000, 65535])
+async def test_codes_that_must_not_be_sent(link, code):
+    with pytest.raises(ValueError, match=str(code)):
+        await link.ws.close(code)
+    with pytest.raises(ValueError, match="reason"):
+        await link.ws.close(1000, "x" * 124)
+    assert link.ws.is_open
+
+
+@pytest.mark.parametrize(("said", "code", "error"), [
+    (close(1000, "bye"), 1000, ConnectionClosedOK),
+    (close(1001), 1001, ConnectionClosedOK),
+    (close(), 1005, ConnectionClosedOK),
+    (close(1011, "oops"), 1011, ConnectionClosedError),
+    (close(4000), 4000, ConnectionClosedError),
+])
+async def test_closed_by_the_peer(link, said, code, error):
+    link.peer.say(text("before"), said)
+    assert (await link.peer.frame()).opcode == CLOSE
+    link.peer.shut()
+    await link.ws.wait_closed()
+    assert link.ws.close_code == code
+    assert await link.ws.recv() == "before", "what came before the end is there"
+    with pytest.raises(error) as caught:
+        await link.ws.recv()
+    assert caught.value.code == code
+
+
+async def test_a_peer_that_never_answers_close(server):
+    link = await Link.open(server, close_timeout=0.05)
+    await link.ws.close()
+    assert link.ws.close_code == 1006
+    with pytest.raises(ConnectionClosedError, match="close_timeout"):
+        await link.ws.recv()
+
+
+async def test_an_end_without_close(link):
+    receiving = asyncio.ensure_future(link.ws.recv())
+    await parked(receiving)
+    link.peer.say(binary(bytes(100))[:50])
+    link.peer.shut()
+    with pytest.raises(ConnectionClosedError, match="1006") as caught:
+        await receiving
+    assert caught.value.code == 1006
+
+
+async def test_a_reset(link):
+    receiving = asyncio.ensure_future(link.ws.recv())
+    await parked(receiving)
+    link.peer.reset()
+    with pytest.raises(ConnectionClosedError) as caught:
+        await receiving
+    assert isinstance(caught.value.__cause__, ConnectionResetError)
+
+
+# ---- pings
+
+
+async def test_ping_and_latency(link):
+    assert link.ws.latency == 0
+    pinging = asyncio.ensure_future(link.ws.ping())
+    ping = await link.peer.frame()
+    assert ping.opcode == PING
+    link.peer.say(frame(PONG, b"another"), frame(PONG, ping.payload))
+    seconds = await pinging
+    assert 0 < seconds < 20
+    assert link.ws.latency == seconds
+
+
+async def test_a_ping_that_the_end_overtakes(link):
+    pinging = asyncio.ensure_future(link.ws.ping())
+    await link.peer.frame()
+    link.peer.shut()
+    with pytest.raises(ConnectionClosedError):
+        await pinging
+
+
+async def test_pings_are_answered_although_nobody_receives(link):
+    link.peer.say(text("a"), frame(PING, b"1"))
+    assert (await link.peer.frame()).payload == b"1"
+    assert link.ws.recv_nowait() == "a"
+
+
+async def test_a_dead_peer(server):
+    link = await Link.open(server, ping_interval=0.05, ping_timeout=0.05, close_timeout=0.05)
+    with pytest.raises(ConnectionClosedError, match="ping_timeout") as caught:
+        await asyncio.wait_for(link.ws.recv(), 10)
+    assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+async def test_no_pings(server):
+    link = await Link.open(server, ping_interval=None)
+    assert link.ws.is_open
+    await link.ws.send("a")
+    assert (await link.peer.frame()).opcode == TEXT
+
+
+# ---- the window
+
+
+async def test_reading_pauses_and_goes_on(calls, server):
+    link = await Link.open(server, receive_window=10_000)
+    link.peer.say(*(binary(bytes([number]) * 1000) for number in range(30)), frame(PING, b"behind"))
+    await arrived()
+    assert "remove_reader" in calls.names
+    await link.ws.send("before")
+    assert (await link.peer.frame()).opcode == TEXT, "the ping behind the window waits"
+    for number in range(30):
+        assert await link.ws.recv() == bytes([number]) * 1000
+    assert calls.names.count("add_reader") >= 2
+    pong = await link.peer.frame()
+    assert (pong.opcode, pong.payload) == (PONG, b"behind")
+
+
+async def test_who_does_not_receive_does_not_judge_the_peer(server):
+    """Its pong may lie behind what nobody takes; our pings go on."""
+    link = await Link.open(server, receive_window=1000, ping_interval=0.02, ping_timeout=0.02)
+    link.peer.say(*(binary(bytes(1000)) for _ in range(10)))
+    await arrived()
+    for _ in range(5):
+        assert (await link.peer.frame()).opcode == PING
+    assert link.ws.is_open
+    for _ in range(10):
+        await link.ws.recv()
+
+
+# ---- whose turn it is
+
+
+async def longest_run(link, size, count, work=lambda: None):
+    """The most messages that one task receives before another one has its turn."""
+    telling = asyncio.ensure_future(link.peer.tell(binary(bytes(size)) * count))
+    runs, run, is_over = [], 0, False
+
+    async def tick():
+        nonlocal run
+        while not is_over:
+            runs.append(run)
+            run = 0
+            await turn()
+
+    ticking = asyncio.ensure_future(tick())
+    for _ in range(count):
+        await link.ws.recv()
+        run += 1
+        work()
+    is_over = True
+    await ticking
+    await telling
+    return max(*runs, run)
+
+
+async def test_a_flood_of_bytes_lets_others_have_their_turn(link):
+    size = 16 << 10
+    assert await longest_run(link, size, 1000) * size <= 600 << 10
+
+
+async def test_a_flood_of_slow_steps_lets_others_have_their_turn(link):
+    def work():
+        until = time.perf_counter() + 0.0001
+        while time.perf_counter() < until:
+            pass
+
+    assert await longest_run(link, 10, 3000, work) <= 200
+
+
+# ---- the end of a process
+
+
+async def test_a_child_process_has_keys_of_its_own(link):
+    await link.ws.send("parent")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Newer Pythons warn of a fork beside threads.
+        child = os.fork()
+    if child == 0:
+        try:
+            for _ in range(5):
+                link.ws.send_nowait("child")
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    for _ in range(5):
+        link.ws.send_nowait("parent")
+    frames = await link.peer.frames(11)
+    keys = {payload: {came.key for came in frames if came.payload == payload} for payload in (b"child", b"parent")}
+    assert len(keys[b"child"]) == 5
+    assert not keys[b"child"] & keys[b"parent"]
+
+
+LEFT = """
+    import asyncio, gc, os, socket, support, uvloop, weakref
+    from support import Link, Server, parked
+
+    async def receive(ws):
+        await ws.recv()
+
+    async def main(server):
+        link = await Link.open(server)
+        task = asyncio.ensure_future(receive(link.ws))
+        await parked(task)
+        return weakref.ref(link.ws), link.ws.fileno()
+
+    def run():
+        with Server(socket.create_server(("127.0.0.1", 0))) as server:
+            return RUN(main(server))
+
+    ws, fd = run()
+    support._links.clear()
+    gc.collect()
+    print(ws() is None)
+    try:
+        os.fstat(fd)
+    except OSError:
+        print("closed")
+"""
+
+
+def test_a_loop_that_ends_before_its_connection(loop_kind):
+    code = LEFT.replace("RUN", "asyncio.run" if loop_kind == "asyncio" else "uvloop.run")
+    status, said, complaints = run_python(code, "-W", "always::ResourceWarning")
+    assert (status, said) == (0, "True\nclosed\n"), complaints
+    assert "ResourceWarning: unclosed connection <aiowebsocket.WebSocket open" in complaints
+
+
+async def test_memory_stays_flat(link):
+    async def talk(rounds):
+        for _ in range(rounds):
+            link.peer.say(*(text("x" * 100) for _ in range(500)))
+            for _ in range(500):
+                await link.ws.recv()
+
+    await talk(20)
+    before = sys.getallocatedblocks()
+    await talk(200)
+    assert sys.getallocatedblocks() - before < 500, "of 100,000 messages"
