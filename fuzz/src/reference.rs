@@ -8,9 +8,9 @@ const PROTOCOL_ERROR: u16 = 1002;
 const INVALID_PAYLOAD: u16 = 1007;
 const TOO_BIG: u16 = 1009;
 
-/// What a stream comes to, and the payload of the last ping before the end.
-pub fn hear(reader: &Reader, stream: &[u8]) -> (Heard, Option<Vec<u8>>) {
-    let mut hearing = Hearing { rest: stream, messages: Vec::new(), message: None, ping: None };
+/// What a stream comes to, and the payloads of the pings before the end.
+pub fn hear(reader: &Reader, stream: &[u8]) -> (Heard, Vec<Vec<u8>>) {
+    let mut hearing = Hearing { rest: stream, messages: Vec::new(), message: None, pings: Vec::new() };
     let end = loop {
         match hearing.frame(reader) {
             Ok(true) => {}
@@ -18,14 +18,14 @@ pub fn hear(reader: &Reader, stream: &[u8]) -> (Heard, Option<Vec<u8>>) {
             Err(end) => break end,
         }
     };
-    (Heard { messages: hearing.messages, end }, hearing.ping)
+    (Heard { messages: hearing.messages, end }, hearing.pings)
 }
 
 struct Hearing<'a> {
     rest: &'a [u8],
     messages: Vec<Message>,
     message: Option<Begun>,
-    ping: Option<Vec<u8>>,
+    pings: Vec<Vec<u8>>,
 }
 
 struct Begun {
@@ -88,7 +88,7 @@ impl Hearing<'_> {
             return Ok(false);
         }
         match (opcode, &payload[..]) {
-            (9, _) => self.ping = Some(payload),
+            (9, _) => self.pings.push(payload),
             (10, _) => {}
             (_, []) => return Err(End::Closed(1005, String::new())),
             (_, [_]) => return Err(End::Failed(PROTOCOL_ERROR)),

@@ -1,5 +1,6 @@
 //! One connection after the opening handshake: the contract by which a face drives it.
 
+use std::mem;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,9 @@ use crate::deflate::Agreed;
 /// a copy out of the read buffer is cheaper than memory of its own, and a lent message needs no copy at all. In a burst of
 /// 40,000 bytes a message 64 KiB here took 0.89 of the processor time that 32 KiB took, and at 65,536 bytes no more.
 pub const DESTINATION_ABOVE: usize = 64 << 10;
+
+/// Pongs that wait to be encoded. Autobahn's cases send ten pings in one go and count the pongs; sixteen take 2 KiB at the most.
+const MAX_PONGS: usize = 16;
 
 /// What to do next, answered by [`Connection::step`]. A copy, so that no borrow lasts from one step to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,10 +158,13 @@ pub struct Connection {
     /// The check of the text message that is arriving.
     pub(super) text: utf8::Incremental,
     pub(super) output: Output,
-    /// The latest ping that was not answered yet. Earlier ones need no pong of their own (RFC 6455 5.5.3), so a flood
-    /// of pings keeps no more than this.
-    pub(super) pong: Option<Box<Control>>,
-    /// Bytes of the output up to the end of the last pong in it. The next pong waits until this one has left, so
+    /// The pings that were not answered yet, in order; see [`answer`](Self::answer).
+    #[expect(
+        clippy::box_collection,
+        reason = "an idle connection has none, and pays one word for that instead of three"
+    )]
+    pongs: Option<Box<Vec<Control>>>,
+    /// Bytes of the output up to the end of the last pong in it. The next pongs wait until this one has left, so
     /// that a peer which pings and never reads cannot grow the queue.
     pong_ahead: usize,
     /// The kind of the message that is being sent in parts.
@@ -169,7 +176,7 @@ pub struct Connection {
     pub(super) in_parts: bool,
     /// Whether the next message may be taken in parts.
     pub(super) wants_parts: bool,
-    /// A Close frame to be written. Boxed, as the pong is: an idle connection has neither.
+    /// A Close frame to be written. Boxed: an idle connection has none.
     pub(super) close: Option<Box<Control>>,
     pub(super) state: State,
     pub(super) deadlines: Deadlines,
@@ -218,7 +225,7 @@ impl Connection {
             inflating: false,
             text: utf8::Incremental::default(),
             output: Output::default(),
-            pong: None,
+            pongs: None,
             pong_ahead: 0,
             sending: None,
             sends_whole: config.fragment_size.is_none(),
@@ -256,7 +263,7 @@ impl Connection {
     /// [`placed`](Self::placed), or go on with [`space`](Self::space): both ways work, in any mixture.
     pub fn pour(&mut self) -> &[u8] {
         let Reading::Outside { filled, ready, .. } = &mut self.reading else { return &[] };
-        let n = std::mem::take(ready);
+        let n = mem::take(ready);
         *filled += n;
         let range = self.input.consume(n);
         self.input.slice(range)
@@ -559,7 +566,7 @@ impl Connection {
     /// What waits to be written, pongs and Close included. `keys` mask those, if any.
     #[inline]
     pub fn output(&mut self, keys: &mut impl MaskKeys) -> &Output {
-        if self.pong.is_some() || self.close.is_some() || self.output.has_uncut() {
+        if self.pongs.is_some() || self.close.is_some() || self.output.has_uncut() {
             self.queue_late(keys);
         }
         &self.output
@@ -654,7 +661,7 @@ impl Connection {
     /// Whether anything waits to be written.
     #[inline]
     pub fn wants_write(&self) -> bool {
-        !self.output.is_empty() || self.pong.is_some() || self.close.is_some()
+        !self.output.is_empty() || self.pongs.is_some() || self.close.is_some()
     }
 
     /// Whether the face is to shut its side of the transport once everything is written: the server after the closing
@@ -668,6 +675,15 @@ impl Connection {
         self.deadlines.round_trip()
     }
 
+    /// A ping wants its pong. Each gets one, in order, as long as few wait; of more, the latest is answered in place of the
+    /// one before it, which RFC 6455 5.5.3 allows and a flood of pings needs.
+    #[cold]
+    pub(super) fn answer(&mut self, ping: Control) {
+        let pongs = self.pongs.get_or_insert_default();
+        pongs.truncate(MAX_PONGS - 1);
+        pongs.push(ping);
+    }
+
     // ---- on the way out
 
     /// Encodes what is encoded only when it is about to be written: the pong, a fragment, the Close frame. After a Close frame
@@ -677,9 +693,11 @@ impl Connection {
         // The last chance for a pong is before our Close frame.
         let closes = self.close.is_some() && !self.output.has_uncut();
         if (self.pong_ahead == 0 || closes)
-            && let Some(pong) = self.pong.take()
+            && let Some(pongs) = self.pongs.take()
         {
-            self.push(OpCode::Pong, 0, true, Payload::Borrowed(pong.bytes()), keys);
+            for pong in pongs.iter() {
+                self.push(OpCode::Pong, 0, true, Payload::Borrowed(pong.bytes()), keys);
+            }
             self.pong_ahead = self.output.encoded();
         }
         if let Some(size) = self.config.fragment_size {

@@ -423,10 +423,10 @@ impl Connection {
             // 5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already
             // received a Close frame." After our own Close frame too: a peer that is slow to read it wants to know that
             // we live.
-            OpCode::Ping => match &mut self.pong {
-                Some(pong) => **pong = Control::new(payload),
-                none => *none = Some(Box::new(Control::new(payload))),
-            },
+            OpCode::Ping => {
+                let ping = Control::new(payload);
+                self.answer(ping);
+            }
             OpCode::Pong => {
                 if let Ok(id) = <[u8; 8]>::try_from(payload) {
                     self.deadlines.pong(u64::from_be_bytes(id));

@@ -251,7 +251,7 @@ fn sizes() {
     assert!(size_of::<Message>() <= 48);
 }
 
-/// A peer that pings and never reads: one pong waits in the queue and one ping for its turn, however many come.
+/// A peer that pings and never reads: one pong waits in the queue and sixteen pings for their turn, however many come.
 #[test]
 fn a_flood_of_pings_by_a_peer_that_never_reads_keeps_memory_bounded() {
     run(async {
@@ -273,6 +273,8 @@ fn a_flood_of_pings_by_a_peer_that_never_reads_keeps_memory_bounded() {
         wire.writes([]);
         park(&mut ws);
         let pongs = super::stream::frames(&wire.lock().wrote);
-        assert_eq!(pongs, [(0x8a, vec![7; 125]), (0x8a, b"the last".to_vec())]);
+        let mut wanted = vec![(0x8a, vec![7; 125]); 16];
+        wanted.push((0x8a, b"the last".to_vec()));
+        assert_eq!(pongs, wanted);
     });
 }

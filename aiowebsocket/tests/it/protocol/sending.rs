@@ -163,7 +163,7 @@ fn short_writes_change_nothing() {
     }
 }
 
-/// A pong is as new as the last ping when it is written, and goes behind what was queued before it was asked for.
+/// Pongs are encoded when they are written, and go behind what was queued before they were.
 #[test]
 fn pongs_are_made_when_they_are_written() {
     let now = start_of_time();
@@ -174,11 +174,11 @@ fn pongs_are_made_when_they_are_written() {
     assert_eq!(face.machine.queued(), 0);
     face.machine.send(Kind::Text, Payload::Borrowed(b"m"), &mut keys).unwrap();
     face.feed(b"\x89\x01b", || 3, now);
-    let expected =
-        [naive_frame(1, Some([0, 0, 0, 1]), b"m"), naive_frame(10, Some([0, 0, 0, 2]), b"b")].concat();
+    let pongs = [naive_frame(10, Some([0, 0, 0, 2]), b"a"), naive_frame(10, Some([0, 0, 0, 3]), b"b")];
+    let expected = [naive_frame(1, Some([0, 0, 0, 1]), b"m"), pongs.concat()].concat();
     assert_eq!(drain(&mut face.machine, &mut keys, || 1), expected);
     face.feed(b"\x89\x01c", || 3, now + Duration::from_secs(1));
-    assert_eq!(drain(&mut face.machine, &mut keys, || 1), naive_frame(10, Some([0, 0, 0, 3]), b"c"));
+    assert_eq!(drain(&mut face.machine, &mut keys, || 1), naive_frame(10, Some([0, 0, 0, 4]), b"c"));
 }
 
 /// What `encode` writes is what the naive frame begins with.
