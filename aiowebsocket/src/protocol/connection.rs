@@ -169,8 +169,8 @@ pub struct Connection {
     pong_ahead: usize,
     /// The kind of the message that is being sent in parts.
     pub(super) sending: Option<Kind>,
-    /// Whether a message is simply one frame now: no fragment size is set, no message is unfinished, and nothing is compressed. One
-    /// look on the hot way.
+    /// Whether a message is simply one frame now and nothing goes before it: no fragment size is set, no message is unfinished, nothing
+    /// is compressed, no pong waits. One look on the hot way; false for longer than it is so costs one send the other way.
     sends_whole: bool,
     /// Whether the message that is arriving is taken in parts.
     pub(super) in_parts: bool,
@@ -370,6 +370,8 @@ impl Connection {
         if self.sending.is_some() {
             return Err(CannotSend::MessageUnfinished);
         }
+        self.queue_pongs(keys);
+        self.sends_whole = self.is_simple();
         let deflated = match &mut self.deflate {
             Some(deflate) if !plain => deflate.deflate(payload.bytes()),
             _ => None,
@@ -433,9 +435,10 @@ impl Connection {
             Some(begun) if begun == kind => OpCode::Continuation,
             Some(_) => return Err(CannotSend::OtherKind),
         };
+        self.queue_pongs(keys);
         let first = self.sending.is_none();
         self.sending = if last { None } else { Some(kind) };
-        self.sends_whole = last && self.config.fragment_size.is_none() && self.deflate.is_none();
+        self.sends_whole = self.is_simple();
         let deflate = self.deflate.as_mut();
         match deflate.and_then(|deflate| deflate.deflate_part(payload.bytes(), first, last, plain)) {
             Some(mut deflated) => {
@@ -682,6 +685,7 @@ impl Connection {
         let pongs = self.pongs.get_or_insert_default();
         pongs.truncate(MAX_PONGS - 1);
         pongs.push(ping);
+        self.sends_whole = false;
     }
 
     // ---- on the way out
@@ -690,16 +694,11 @@ impl Connection {
     /// only pongs may follow, and only until the peer's own.
     #[cold]
     fn queue_late(&mut self, keys: &mut impl MaskKeys) {
-        // The last chance for a pong is before our Close frame.
-        let closes = self.close.is_some() && !self.output.has_uncut();
-        if (self.pong_ahead == 0 || closes)
-            && let Some(pongs) = self.pongs.take()
-        {
-            for pong in pongs.iter() {
-                self.push(OpCode::Pong, 0, true, Payload::Borrowed(pong.bytes()), keys);
-            }
-            self.pong_ahead = self.output.encoded();
+        if self.close.is_some() && !self.output.has_uncut() {
+            // The last chance for a pong is before our Close frame.
+            self.pong_ahead = 0;
         }
+        self.queue_pongs(keys);
         if let Some(size) = self.config.fragment_size {
             let role = self.role;
             self.output.cut(size.get(), || key(role, keys));
@@ -708,6 +707,25 @@ impl Connection {
             && let Some(close) = self.close.take()
         {
             self.push(OpCode::Close, 0, true, Payload::Borrowed(close.bytes()), keys);
+        }
+    }
+
+    /// What [`sends_whole`](Self::sends_whole) remembers.
+    fn is_simple(&self) -> bool {
+        let Self { sending, config, deflate, pongs, .. } = self;
+        sending.is_none() && config.fragment_size.is_none() && deflate.is_none() && pongs.is_none()
+    }
+
+    /// Encodes the pongs that wait, once those before them have left. RFC 6455 5.5.2 wants a pong "as soon as is practical", so
+    /// also before a message is queued: it may be the answer to one that came after the ping.
+    fn queue_pongs(&mut self, keys: &mut impl MaskKeys) {
+        if self.pong_ahead == 0
+            && let Some(pongs) = self.pongs.take()
+        {
+            for pong in pongs.iter() {
+                self.push(OpCode::Pong, 0, true, Payload::Borrowed(pong.bytes()), keys);
+            }
+            self.pong_ahead = self.output.encoded();
         }
     }
 

@@ -328,7 +328,7 @@ fn the_close_frame_is_the_last_one() {
     face.feed(b"\x89\x81\0\0\0\0p", || 1, now);
     face.machine.send(Kind::Text, Payload::Borrowed(b"b"), &mut same_key).unwrap();
     face.machine.close(CloseCode::NORMAL, "", now).unwrap();
-    assert_eq!(face.drain(), b"\x81\x01a\x81\x01b\x8a\x01p\x88\x02\x03\xe8");
+    assert_eq!(face.drain(), b"\x81\x01a\x8a\x01p\x81\x01b\x88\x02\x03\xe8");
 }
 
 /// 7.1.7: the code, then the end of our side, and what the peer still sends is read and thrown away, so that no reset

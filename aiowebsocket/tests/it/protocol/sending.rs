@@ -163,22 +163,34 @@ fn short_writes_change_nothing() {
     }
 }
 
-/// Pongs are encoded when they are written, and go behind what was queued before they were.
+/// A pong goes behind what was queued before its ping came, and before what is sent after.
 #[test]
-fn pongs_are_made_when_they_are_written() {
+fn pongs_go_before_what_is_sent_after_their_ping() {
     let now = start_of_time();
-    let mut keys = counting();
-    let mut face = Face::new(machine(Role::Client), Style::Space, Rng::new());
-    face.feed(b"\x89\x01a", || 3, now);
-    assert!(face.machine.wants_write());
-    assert_eq!(face.machine.queued(), 0);
-    face.machine.send(Kind::Text, Payload::Borrowed(b"m"), &mut keys).unwrap();
-    face.feed(b"\x89\x01b", || 3, now);
-    let pongs = [naive_frame(10, Some([0, 0, 0, 2]), b"a"), naive_frame(10, Some([0, 0, 0, 3]), b"b")];
-    let expected = [naive_frame(1, Some([0, 0, 0, 1]), b"m"), pongs.concat()].concat();
-    assert_eq!(drain(&mut face.machine, &mut keys, || 1), expected);
-    face.feed(b"\x89\x01c", || 3, now + Duration::from_secs(1));
-    assert_eq!(drain(&mut face.machine, &mut keys, || 1), naive_frame(10, Some([0, 0, 0, 4]), b"c"));
+    for in_parts in [false, true] {
+        let mut keys = counting();
+        let mut face = Face::new(machine(Role::Client), Style::Space, Rng::new());
+        face.feed(b"\x89\x01a", || 3, now);
+        assert!(face.machine.wants_write());
+        assert_eq!(face.machine.queued(), 0);
+        let message = Payload::Borrowed(b"m");
+        if in_parts {
+            face.machine.send_part(Kind::Text, message, true, &mut keys).unwrap();
+        } else {
+            face.machine.send(Kind::Text, message, &mut keys).unwrap();
+        }
+        face.feed(b"\x89\x01b\x89\x01c", || 6, now);
+        // The pongs of b and c wait until that of a has left; nothing waits for them.
+        face.machine.send(Kind::Text, Payload::Borrowed(b"n"), &mut keys).unwrap();
+        let frames = [(10, b"a"), (1, b"m"), (1, b"n"), (10, b"b"), (10, b"c")];
+        let expected: Vec<u8> = (1..)
+            .zip(frames)
+            .flat_map(|(key, (opcode, data))| naive_frame(opcode, Some([0, 0, 0, key]), data))
+            .collect();
+        assert_eq!(drain(&mut face.machine, &mut keys, || 1), expected);
+        face.machine.send(Kind::Text, Payload::Borrowed(b"o"), &mut keys).unwrap();
+        assert_eq!(drain(&mut face.machine, &mut keys, || 1), naive_frame(1, Some([0, 0, 0, 6]), b"o"));
+    }
 }
 
 /// What `encode` writes is what the naive frame begins with.
