@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo check test python python-test examples loom soak icount icount-record fuzz bench bench-quick bench-python docs deny
+.PHONY: help demo check test python python-test examples loom soak icount icount-record conformance fuzz bench bench-quick bench-python docs deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,7 @@ check: ## the quick loop: format, lints, the machine alone, unit and spec cases,
 test: ## everything that is tested
 	@$(CARGO) --version
 	peers/install
+	conformance/install
 	$(CARGO) test --workspace --all-features
 	$(CARGO) test --manifest-path fuzz/Cargo.toml
 	$(MAKE) python-test
@@ -46,6 +47,11 @@ loom: ## the orders in which two halves and their stream can meet
 	@$(CARGO) --version
 	RUSTFLAGS="--cfg aiowebsocket_loom" $(CARGO) test -q --release --target-dir target/loom -p aiowebsocket \
 		--no-default-features --features tokio --lib models
+
+conformance: ## all of Autobahn's cases against each face; FACES=tokio-client for one (see conformance/README.md)
+	@$(CARGO) --version
+	conformance/install
+	$(CARGO) run -q -p conformance -- $(FACES)
 
 fuzz: ## each target for FUZZ_SECONDS (600), one after the other (needs cargo-fuzz)
 	@$(CARGO) fuzz --version

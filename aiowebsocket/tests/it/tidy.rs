@@ -151,7 +151,8 @@ fn no_page_speaks_of_somebody_elses_machine() {
         ["registry.npm", "js"],
     ];
     assert!(!files("docs", "md").is_empty(), "the walk finds what there is");
-    for folder in ["aiowebsocket", "cli", "python", "docs", "spec", "peers", ".ci"] {
+    for folder in ["aiowebsocket", "cli", "python", "docs", "spec", "peers", "conformance", "fuzz/src", ".ci"]
+    {
         for ending in ["rs", "toml", "md", "py", "mjs", "json", "html"] {
             for file in files(folder, ending) {
                 let text = read(&file);
