@@ -224,7 +224,6 @@ fn a_later_pong_answers_the_pings_before_it() {
     pair.client.face.feed(&pong(second), || usize::MAX, now);
     assert_eq!(pair.client.machine().round_trip(), Some((second, SECOND)));
     // Its own pong, should it come after all, tells nothing new.
-    let now = pair.now();
     pair.run(SECOND);
     let now = pair.now();
     pair.client.face.feed(&pong(first), || usize::MAX, now);

@@ -1,7 +1,5 @@
 //! What goes out: exact bytes, a fresh key a frame, and an order that no partial write changes (RFC 6455 5.1 to 5.3, 6.1).
 
-use std::time::Duration;
-
 use aiowebsocket::protocol::{CloseCode, Config, Connection, Header, Kind, Payload, Role};
 
 use crate::support::face::{Face, Style};
