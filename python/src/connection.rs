@@ -6,6 +6,7 @@
 //! A task that waits for a message is stepped from within the callback that read it. Such a step runs any code, also code that
 //! calls this connection again, so after each one everything is looked at afresh, and no borrow of the state lasts over one.
 
+use std::cell::RefMut;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use crate::globals::Globals;
 use crate::opening::Opened;
 use crate::operations::{Close, Closed, How, Ping, Receive, Send, SendMany, Wants};
 use crate::pump::{Next, Pump, Read, Written};
+use crate::streams;
 use crate::turn::Turn;
 use crate::waiter::Waiter;
 
@@ -643,6 +645,24 @@ impl Connection {
         Send::queue(slf, message, How { text, plain }).map(drop)
     }
 
+    /// Sends a message or a part of one, see `streams::queue_part`: a future where some of it has to wait.
+    fn _send_part<'py>(
+        slf: &Bound<'py, Self>,
+        message: &Bound<'py, PyAny>,
+        opcode: Option<u8>,
+        last: bool,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.state.borrow(py).pump.is_write_broken() {
+            return Err(this.closed_error(py));
+        }
+        let pump = || RefMut::map(this.state.borrow(py), |state| &mut state.pump);
+        streams::queue_part(message, opcode, last, pump)?
+            .map_err(|error| streams::cannot_send(error, || this.closed_error(py)))?;
+        if Send::write(slf)? { this.wait_sent(py).map(Some) } else { Ok(None) }
+    }
+
     /// Sends messages, as many in one write as fit.
     fn send_many<'py>(slf: &Bound<'py, Self>, messages: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let operation = SendMany::new(slf.clone().unbind(), messages.try_iter()?.into_any().unbind());
@@ -710,6 +730,18 @@ impl Connection {
     #[getter]
     fn is_closed(&self, py: Python<'_>) -> bool {
         self.state.borrow(py).has_ended
+    }
+
+    /// Messages that came and wait to be received.
+    #[getter]
+    fn pending(&self, py: Python<'_>) -> usize {
+        self.state.borrow(py).backlog.len()
+    }
+
+    /// Seconds since the last byte came.
+    #[getter]
+    fn silence(&self, py: Python<'_>) -> f64 {
+        self.state.borrow(py).pump.silence(now()).as_secs_f64()
     }
 
     /// Bytes that wait to be written.

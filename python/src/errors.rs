@@ -94,8 +94,14 @@ pub(crate) fn not_utf8() -> PyErr {
 
 /// A message in the middle of another one.
 #[cold]
-pub(crate) fn unfinished(_py: Python<'_>) -> PyErr {
+pub(crate) fn unfinished() -> PyErr {
     PyRuntimeError::new_err("a message that is sent in parts is unfinished; send its last part first")
+}
+
+/// Text and binary parts in one message.
+#[cold]
+pub(crate) fn other_kind() -> PyErr {
+    PyRuntimeError::new_err("the parts of a message are all text or all binary")
 }
 
 /// A mistake in an argument.

@@ -5,6 +5,7 @@
 
 mod awaitable;
 mod clock;
+mod close_code;
 mod connection;
 mod context;
 mod destination;
@@ -18,6 +19,7 @@ mod payload;
 mod pump;
 mod raw;
 mod socket;
+mod streams;
 mod text;
 mod turn;
 mod waiter;
@@ -29,9 +31,13 @@ mod _aiowebsocket {
     use pyo3::types::PyType;
 
     #[pymodule_export]
+    use crate::close_code::{_close_codes, _explain_close, _may_send_close};
+    #[pymodule_export]
     use crate::connection::{Batches, Connection, Cork};
     #[pymodule_export]
     use crate::opening::{Opened, Opening};
+    #[pymodule_export]
+    use crate::streams::{_read_close, Machine};
 
     /// Draws new keys from now on: a child process must not use those of its parent.
     #[pyfunction]

@@ -95,6 +95,31 @@ impl Opening {
         self.ask(py, |request| request.remove(name).map(drop))
     }
 
+    /// Sends these header lines in place of all others; a value of `None` is the default one.
+    #[expect(clippy::needless_pass_by_value, reason = "a list of Python")]
+    fn lines(&self, py: Python<'_>, lines: Vec<(String, Option<String>)>) -> PyResult<()> {
+        let lines = lines.iter().map(|(name, value)| (name.as_str(), value.as_deref().map(str::as_bytes)));
+        self.ask(py, |request| request.lines(lines).map(drop))
+    }
+
+    /// Takes the resource from a request line.
+    fn request_line(&self, py: Python<'_>, line: &str) -> PyResult<()> {
+        self.ask(py, |request| request.request_line(line).map(drop))
+    }
+
+    /// The origin of the address itself (RFC 6454).
+    #[getter]
+    fn origin(&self) -> String {
+        let scheme = if self.address.is_secure() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address.authority_for_host_header())
+    }
+
+    /// Path and query.
+    #[getter]
+    fn resource(&self) -> &str {
+        self.address.resource()
+    }
+
     /// Offers subprotocols.
     fn subprotocols(&self, py: Python<'_>, names: Vec<String>) -> PyResult<()> {
         self.ask(py, |request| request.subprotocols(names).map(drop))

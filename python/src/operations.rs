@@ -267,7 +267,7 @@ impl Send {
         match queued {
             Ok(()) => {}
             Err(CannotSend::NotOpen) => return Err(this.closed_error(py)),
-            Err(CannotSend::MessageUnfinished | CannotSend::OtherKind) => return Err(errors::unfinished(py)),
+            Err(CannotSend::MessageUnfinished | CannotSend::OtherKind) => return Err(errors::unfinished()),
         }
         Self::write(connection)
     }

@@ -5,7 +5,7 @@
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::Shutdown;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aiowebsocket::keys::next_key;
 use aiowebsocket::protocol::{CannotSend, Connection, Ending, Incoming, Kind, NotOpen, Payload, Place, Step};
@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use socket2::Socket;
 
+use crate::clock::now;
 use crate::destination::Destination;
 use crate::text;
 
@@ -37,6 +38,8 @@ pub(crate) struct Pump {
     is_shut: bool,
     /// Bytes that have left.
     sent: u64,
+    /// When the last byte came.
+    heard: Instant,
 }
 
 /// What the machine has.
@@ -76,9 +79,14 @@ pub(crate) enum Written {
 
 impl Pump {
     pub(crate) fn new(socket: Socket, machine: Connection) -> Self {
+        Self { socket: Some(socket), ..Self::without_socket(machine) }
+    }
+
+    /// A pump that only takes messages out of the machine: somebody else reads and writes.
+    pub(crate) fn without_socket(machine: Connection) -> Self {
         Self {
             machine,
-            socket: Some(socket),
+            socket: None,
             found: None,
             destination: Destination::None,
             missing: 0,
@@ -86,6 +94,7 @@ impl Pump {
             write_broken: false,
             is_shut: false,
             sent: 0,
+            heard: now(),
         }
     }
 
@@ -188,6 +197,7 @@ impl Pump {
                 Read::End
             }
             Ok((room, n)) => {
+                self.heard = now;
                 if outside {
                     self.missing -= n;
                 } else {
@@ -278,6 +288,11 @@ impl Pump {
     /// Whether everything up to this count has left.
     pub(crate) fn has_sent(&self, target: u64) -> bool {
         self.sent >= target + self.machine.jumped() || !self.machine.wants_write()
+    }
+
+    /// How long no byte has come.
+    pub(crate) fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.heard)
     }
 
     /// How the connection ended or is going to end, where that is known.

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::error::OutOfRange;
 use super::extension::parse_extensions;
 use super::http::{FieldError, accept_value, check_field, is_token, shortened};
+use super::upgrade::resource_of;
 use super::url::Address;
 use crate::deflate::Deflate;
 
@@ -21,6 +22,13 @@ const MAX_LINES: usize = 128;
 
 /// What `User-Agent` says unless it is set or removed.
 const USER_AGENT: &str = concat!("aiowebsocket/", env!("CARGO_PKG_VERSION"));
+
+const KEY: &str = "Sec-WebSocket-Key";
+const VERSION: &str = "Sec-WebSocket-Version";
+const PROTOCOL: &str = "Sec-WebSocket-Protocol";
+
+/// The version that RFC 6455 defines (4.1, item 9 of the request).
+const OUR_VERSION: &[u8] = b"13";
 
 /// An upgrade request: one address, and the header lines in the order in which they are sent.
 ///
@@ -107,6 +115,90 @@ impl RequestHead {
         Ok(self)
     }
 
+    /// Sends these header lines instead of the default ones and of those set before, in this order and spelling: for servers that
+    /// judge a client by its lines. A line without a value keeps the one it has by default, and is left out where it has none.
+    ///
+    /// The handshake's own lines may stand among them. Sec-WebSocket-Key always carries the connection's own key;
+    /// Sec-WebSocket-Protocol sets the subprotocols; the others must say what the handshake needs. What it needs and
+    /// is missing is added: Host in front, the rest behind.
+    ///
+    /// # Errors
+    ///
+    /// As [`header`](Self::header) and [`subprotocols`](Self::subprotocols), [`RequestError::Repeated`] and
+    /// [`RequestError::Unfit`]; the request stays as it was.
+    pub fn lines<'a, I>(&mut self, lines: I) -> Result<&mut Self, RequestError>
+    where
+        I: IntoIterator<Item = (&'a str, Option<&'a [u8]>)>,
+    {
+        let mut ordered = Self { lines: Vec::new(), subprotocols: Vec::new(), ..self.clone() };
+        for (name, value) in lines {
+            let default = || self.find(name).map(|line| line.value.as_slice());
+            let value = match value.or_else(default) {
+                _ if name.eq_ignore_ascii_case(KEY) => &[],
+                Some(value) => value,
+                None if name.eq_ignore_ascii_case(VERSION) => OUR_VERSION,
+                None => continue,
+            };
+            ordered.line(name, value)?;
+        }
+        for name in ["Host", "Connection", "Upgrade", "Authorization"] {
+            if let (None, Some(line)) = (ordered.find(name), self.find(name)) {
+                let at = if name == "Host" { 0 } else { ordered.lines.len() };
+                ordered.lines.insert(at, line.clone());
+            }
+        }
+        *self = ordered;
+        Ok(self)
+    }
+
+    /// Adds one line of [`lines`](Self::lines).
+    fn line(&mut self, name: &str, value: &[u8]) -> Result<(), RequestError> {
+        check_field(name, value)?;
+        if (is_single(name) || reserved(name).is_some()) && self.find(name).is_some() {
+            return Err(RequestError::Repeated { name: name.to_owned() });
+        }
+        let has = |token: &str| value.split(|&b| b == b',').any(|member| is_same(member.trim_ascii(), token));
+        let needed = match name.to_ascii_lowercase().as_str() {
+            "connection" if !has("upgrade") => "Upgrade",
+            "upgrade" if !has("websocket") => "websocket",
+            "sec-websocket-version" if value != OUR_VERSION => "13",
+            "connection" | "upgrade" | "sec-websocket-version" | "sec-websocket-key" => "",
+            "sec-websocket-protocol" => {
+                let names = String::from_utf8_lossy(value);
+                self.subprotocols(names.split(',').map(str::trim))?;
+                ""
+            }
+            _ => match reserved(name) {
+                Some(reason) => return Err(FieldError::Reserved { name: name.to_owned(), reason }.into()),
+                None => "",
+            },
+        };
+        if !needed.is_empty() {
+            return Err(RequestError::Unfit { name: name.to_owned(), needed });
+        }
+        self.lines.push(Line::new(name, value));
+        Ok(())
+    }
+
+    /// Takes the resource from a request line, such as `GET /chat?room=1 HTTP/1.1`.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::RequestLine`] for anything but a GET of HTTP/1.1.
+    pub fn request_line(&mut self, line: &str) -> Result<&mut Self, RequestError> {
+        let target = line.strip_prefix("GET ").and_then(|rest| rest.strip_suffix(" HTTP/1.1"));
+        let Some(resource) = target.and_then(resource_of) else {
+            return Err(RequestError::RequestLine { line: line.to_owned() });
+        };
+        self.resource = resource;
+        Ok(self)
+    }
+
+    /// The first line of this name.
+    fn find(&self, name: &str) -> Option<&Line> {
+        self.lines.iter().find(|line| line.name.eq_ignore_ascii_case(name))
+    }
+
     /// Sets the subprotocols offered, the one liked best first. None by default.
     ///
     /// # Errors
@@ -126,6 +218,7 @@ impl RequestHead {
                 return Err(RequestError::DuplicateSubprotocol { name: name.clone() });
             }
         }
+        self.lines.retain(|line| !line.name.eq_ignore_ascii_case(PROTOCOL));
         self.subprotocols = subprotocols;
         Ok(self)
     }
@@ -171,12 +264,17 @@ impl RequestHead {
         let key = STANDARD.encode(nonce);
         let mut bytes = format!("GET {} HTTP/1.1\r\n", self.resource).into_bytes();
         for line in &self.lines {
-            put_line(&mut bytes, &line.name, &line.value);
+            let is_key = line.name.eq_ignore_ascii_case(KEY);
+            put_line(&mut bytes, &line.name, if is_key { key.as_bytes() } else { &line.value });
         }
-        put_line(&mut bytes, "Sec-WebSocket-Key", key.as_bytes());
-        put_line(&mut bytes, "Sec-WebSocket-Version", b"13");
-        if !self.subprotocols.is_empty() {
-            put_line(&mut bytes, "Sec-WebSocket-Protocol", self.subprotocols.join(", ").as_bytes());
+        if self.find(KEY).is_none() {
+            put_line(&mut bytes, KEY, key.as_bytes());
+        }
+        if self.find(VERSION).is_none() {
+            put_line(&mut bytes, VERSION, OUR_VERSION);
+        }
+        if !self.subprotocols.is_empty() && self.find(PROTOCOL).is_none() {
+            put_line(&mut bytes, PROTOCOL, self.subprotocols.join(", ").as_bytes());
         }
         let offers: Vec<String> =
             self.compression.iter().map(Deflate::offer).chain(self.extensions.iter().cloned()).collect();
@@ -257,6 +355,23 @@ pub enum RequestError {
         /// The name as it was given.
         name: String,
     },
+    /// A header line stands twice that may stand once.
+    Repeated {
+        /// The name as it was given.
+        name: String,
+    },
+    /// A line of the handshake does not say what it needs.
+    Unfit {
+        /// The name as it was given.
+        name: String,
+        /// What it must say.
+        needed: &'static str,
+    },
+    /// A request line that is no GET of HTTP/1.1.
+    RequestLine {
+        /// The line as it was given.
+        line: String,
+    },
     /// A subprotocol that is not a token.
     InvalidSubprotocol {
         /// The name as it was given.
@@ -297,6 +412,17 @@ impl fmt::Display for RequestError {
             Self::Required { name } => {
                 write!(f, "the header {:?} cannot be removed: the handshake needs it", shortened(name))
             }
+            Self::Repeated { name } => {
+                write!(f, "the header {:?} stands twice: it may stand once", shortened(name))
+            }
+            Self::Unfit { name, needed } => {
+                write!(f, "the header {:?} must say {needed}: the handshake needs it", shortened(name))
+            }
+            Self::RequestLine { line } => write!(
+                f,
+                "the request line {:?} is malformed: write it as in \"GET /chat HTTP/1.1\"",
+                shortened(line)
+            ),
             Self::InvalidSubprotocol { name } => write!(
                 f,
                 "the subprotocol {:?} is not a token: use letters, digits and !#$%&'*+-.^_`|~",
@@ -327,6 +453,10 @@ impl From<FieldError> for RequestError {
     fn from(error: FieldError) -> Self {
         Self::Field(error)
     }
+}
+
+fn is_same(bytes: &[u8], token: &str) -> bool {
+    bytes.eq_ignore_ascii_case(token.as_bytes())
 }
 
 /// Why the user may not set this header.

@@ -88,7 +88,7 @@ pub(super) fn judge(head: &[u8]) -> Result<(Request, String), AcceptError> {
 }
 
 /// The resource name in a request target: origin form, or absolute form, which RFC 9112 3.2.2 has every server take.
-fn resource_of(target: &str) -> Option<String> {
+pub(super) fn resource_of(target: &str) -> Option<String> {
     // RFC 3986: visible ASCII, and a fragment never leaves the client.
     if target.contains('#') || !target.bytes().all(|b| b.is_ascii_graphic()) {
         return None;

@@ -22,6 +22,14 @@ macro_rules! codes {
             /// Every named code, in order.
             pub const NAMED: &'static [Self] = &[$(Self($code)),*];
 
+            /// The name of its constant, such as `GOING_AWAY`.
+            pub fn constant(self) -> Option<&'static str> {
+                match self.0 {
+                    $($code => Some(stringify!($name)),)*
+                    _ => None,
+                }
+            }
+
             fn row(self) -> Option<(&'static str, &'static str, &'static str)> {
                 match self.0 {
                     $($code => Some(($title, $english, $chinese)),)*

@@ -649,6 +649,11 @@ impl Connection {
         self.state.is_open()
     }
 
+    /// The kind of the message that is being sent in parts, between its first part and its last.
+    pub fn sending(&self) -> Option<Kind> {
+        self.sending
+    }
+
     /// Bytes that wait to be written, without pongs and Close frames that were not encoded yet.
     #[inline]
     pub fn queued(&self) -> usize {

@@ -272,3 +272,108 @@ fn output_leaves_in_any_pieces() {
     }
     assert_eq!(sent, whole);
 }
+
+#[test]
+fn lines_in_an_order_and_spelling_of_ones_own() {
+    let mut request = request("ws://al:s@server.example.com:81/chat");
+    request.header("X-Gone", "1").unwrap();
+    request
+        .lines([
+            ("upgrade", Some(&b"WebSocket"[..])),
+            ("X-One", Some(b"1")),
+            ("sec-websocket-key", Some(b"bm90IG91cnMgYXQgYWxsIQ==")),
+            ("X-Nothing", None),
+            ("user-agent", None),
+            ("Sec-WebSocket-Version", None),
+            ("Connection", Some(b"keep-alive, Upgrade")),
+            ("Sec-WebSocket-Protocol", Some(b"chat,superchat")),
+            ("X-One", Some(b"2")),
+        ])
+        .unwrap();
+    assert_eq!(
+        encoded(&request),
+        format!(
+            "GET /chat HTTP/1.1\r\n\
+             Host: server.example.com:81\r\n\
+             upgrade: WebSocket\r\n\
+             X-One: 1\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             user-agent: {USER_AGENT}\r\n\
+             Sec-WebSocket-Version: 13\r\n\
+             Connection: keep-alive, Upgrade\r\n\
+             Sec-WebSocket-Protocol: chat,superchat\r\n\
+             X-One: 2\r\n\
+             Authorization: Basic YWw6cw==\r\n\
+             \r\n"
+        )
+    );
+    request.subprotocols(["other"]).unwrap();
+    assert!(encoded(&request).ends_with("Sec-WebSocket-Protocol: other\r\n\r\n"));
+
+    request.lines([]).unwrap();
+    assert_eq!(
+        encoded(&request),
+        "GET /chat HTTP/1.1\r\n\
+         Host: server.example.com:81\r\n\
+         Connection: keep-alive, Upgrade\r\n\
+         upgrade: WebSocket\r\n\
+         Authorization: Basic YWw6cw==\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Version: 13\r\n\
+         \r\n"
+    );
+}
+
+#[test]
+fn subprotocols_among_the_lines_are_those_a_server_may_choose() {
+    let mut request = request("ws://server.example.com/");
+    request.lines([("Sec-WebSocket-Protocol", Some(&b"chat"[..]))]).unwrap();
+    let mut opening = Opening::new(request, NONCE, HeadLimits::default()).unwrap();
+    let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                  Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
+    let progress = opening.receive(answer.as_bytes(), super::start_of_time()).unwrap();
+    let aiowebsocket::opening::Progress::Open(opened) = progress else { panic!("it is open") };
+    assert_eq!(opened.subprotocol.as_deref(), Some("chat"));
+}
+
+#[test]
+fn lines_that_cannot_be_sent() {
+    let before = request("ws://server.example.com/");
+    for (lines, says) in [
+        (&[("Upgrade", &b"h2c"[..])][..], r#"the header "Upgrade" must say websocket"#),
+        (&[("connection", b"close")], r#"the header "connection" must say Upgrade"#),
+        (&[("Sec-WebSocket-Version", b"8")], r#"the header "Sec-WebSocket-Version" must say 13"#),
+        (&[("Host", b"a"), ("host", b"b")], r#"the header "host" stands twice"#),
+        (&[("Sec-WebSocket-Key", b"a"), ("sec-websocket-key", b"a")], r#""sec-websocket-key" stands twice"#),
+        (&[("Sec-WebSocket-Protocol", b"a,,b")], r#"the subprotocol "" is not a token"#),
+        (&[("Sec-WebSocket-Extensions", b"foo")], "Sec-WebSocket-Extensions cannot be set"),
+        (&[("Content-Length", b"1")], "Content-Length cannot be set"),
+        (&[("X", b"a\r\nEvil: 1")], "control character 0x0d at byte 1"),
+        (&[("X\n", b"a")], "is not a token"),
+    ] {
+        let mut request = before.clone();
+        let error = request.lines(lines.iter().map(|&(name, value)| (name, Some(value)))).unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!(encoded(&request), encoded(&before));
+    }
+}
+
+#[test]
+fn a_request_line() {
+    let mut request = request("ws://server.example.com/");
+    request.request_line("GET /feed?a=b:c HTTP/1.1").unwrap();
+    assert!(encoded(&request).starts_with("GET /feed?a=b:c HTTP/1.1\r\nHost: "));
+    for line in [
+        "POST / HTTP/1.1",
+        "GET / HTTP/1.0",
+        "GET  HTTP/1.1",
+        "GET feed HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "GET /\r\nX:1 HTTP/1.1",
+        "GET /#x HTTP/1.1",
+    ] {
+        let error = request.request_line(line).map(drop).unwrap_err();
+        assert_eq!(error, RequestError::RequestLine { line: line.to_owned() });
+    }
+    assert!(encoded(&request).starts_with("GET /feed?a=b:c HTTP/1.1\r\n"));
+}
