@@ -9,6 +9,8 @@
 """
 
 from .client import Deflate, WebSocket, connect
+from .converses import AioWebSocket
+from .enumerations import CloseCode
 from .exceptions import (
     ConcurrencyError,
     ConnectionClosed,
@@ -18,6 +20,8 @@ from .exceptions import (
     InvalidStatus,
     InvalidURI,
     OpenTimeout,
+    ProtocolError,
+    ReadTimeout,
     ReceiveTimeout,
     SendQueueFull,
     WebSocketException,
@@ -25,7 +29,13 @@ from .exceptions import (
 
 __version__ = "0.1.0"
 
+#: The other spelling that was in use.
+AioWebsocket = AioWebSocket
+
 __all__ = [
+    "AioWebSocket",
+    "AioWebsocket",
+    "CloseCode",
     "ConcurrencyError",
     "ConnectionClosed",
     "ConnectionClosedError",
@@ -35,6 +45,8 @@ __all__ = [
     "InvalidStatus",
     "InvalidURI",
     "OpenTimeout",
+    "ProtocolError",
+    "ReadTimeout",
     "ReceiveTimeout",
     "SendQueueFull",
     "WebSocket",

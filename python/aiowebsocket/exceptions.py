@@ -31,7 +31,15 @@ class InvalidURI(WebSocketException, ValueError):
         self.uri = uri
 
 
-class InvalidHandshake(WebSocketException, ConnectionError):
+class HandShakeError(Exception):
+    """The name that versions before 0.1 had for a handshake that failed."""
+
+
+class FrameError(Exception):
+    """The name that versions before 0.1 had for frames that break the protocol."""
+
+
+class InvalidHandshake(WebSocketException, HandShakeError, ConnectionError):
     """The server, or something in front of it, did not open the connection as the protocol says."""
 
 
@@ -83,6 +91,10 @@ class ConnectionClosedError(ConnectionClosed):
     """It was closed with any other code, broke, or was given up: ``__cause__`` has the error of the system where there was one."""
 
 
+class ProtocolError(ConnectionClosedError, FrameError):
+    """It was failed because the peer broke the protocol or a limit; ``code`` is what it was told."""
+
+
 class ConcurrencyError(WebSocketException, RuntimeError):
     """Two tasks receive at the same time: your mistake, and no message was lost."""
 
@@ -91,45 +103,34 @@ class ReceiveTimeout(_Timeout):
     """``recv(timeout)`` had no message in time. The connection goes on, and nothing was lost."""
 
 
+class ReadTimeout(ReceiveTimeout, ConnectionError):
+    """``receive()`` of ``AioWebSocket`` had no byte within ``read_timeout`` seconds. The connection goes on, and nothing was lost."""
+
+
 class SendQueueFull(WebSocketException, asyncio.QueueFull):
     """``send_nowait`` would have had to wait. Nothing was queued."""
-
-
-#: What a close code means where no reason was given.
-_MEANINGS = {
-    1000: "done",
-    1001: "going away",
-    1002: "protocol error",
-    1003: "unsupported data",
-    1005: "no code",
-    1006: "ended without a Close frame",
-    1007: "invalid data",
-    1008: "policy violation",
-    1009: "message too big",
-    1010: "missing extension",
-    1011: "internal error",
-    1012: "service restart",
-    1013: "try again later",
-    1014: "bad gateway",
-}
 
 
 def _closed(
     code: int | None, reason: str, what: str | None, is_timeout: bool, cause: BaseException | None
 ) -> ConnectionClosed:
     """The exception for an ending that the extension describes."""
+    # Not above: the extension loads this module.
+    from ._aiowebsocket import _explain_close
+
     if what is not None:
         message = f"{what} ({code})" if code is not None else what
     elif cause is not None:
         message = f"the connection broke: {cause} ({code})"
-    elif reason:
-        message = f"the peer closed the connection: {code}: {reason}"
     elif code == 1006:
         message = "the peer ended the connection without a Close frame (1006)"
     else:
-        message = f"the peer closed the connection: {code} {_MEANINGS.get(code or 0, '')}".rstrip()
+        name = _explain_close(code)[0]
+        message = f"the peer closed the connection: {code}" + (f" ({name})" if name else "") + (f": {reason}" if reason else "")
     is_clean = cause is None and (code is None or (what is None and code in (1000, 1001, 1005)))
-    closed = (ConnectionClosedOK if is_clean else ConnectionClosedError)(message, code, reason)
+    is_fault = what is not None and code is not None and not is_timeout
+    kind = ConnectionClosedOK if is_clean else ProtocolError if is_fault else ConnectionClosedError
+    closed = kind(message, code, reason)
     if is_timeout:
         cause = TimeoutError(message)
     if cause is not None:
