@@ -92,7 +92,7 @@ class AioWebSocket:
         if not (ssl is None or isinstance(ssl, (bool, tls.SSLContext))):
             raise TypeError(f"ssl is True, False or an SSLContext, and this is {type(ssl).__name__}")
         self.uri = uri
-        self.headers = headers if headers is not None else []
+        self.headers = [] if headers is None else headers if isinstance(headers, (list, Mapping, str)) else list(headers)
         self.union_header = union_header if union_header is not None else {}
         self.timeout = timeout
         self.read_timeout = read_timeout

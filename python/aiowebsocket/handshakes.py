@@ -74,31 +74,40 @@ class HandShake:
 
     async def shake_result(self) -> int:
         """The status of the answer: 101 where the connection is open, and then everything that the protocol asks of it was checked.
+        With any other outcome the streams are closed: nothing more can come of them.
 
         Raises ``HandShakeError`` for an answer that is none.
         """
-        assert self.reader is not None and self._opening is not None, "shake_() comes first"
-        opening = self._opening
-        opened = None
+        assert self.reader is not None and self.write is not None and self._opening is not None, "shake_() comes first"
         try:
-            while opened is None:
-                timeout = opening.timeout
-                try:
-                    # Line by line, so that what comes behind the head stays in the reader. A body comes without lines.
-                    data = await (
-                        self.reader.readline()
-                        if timeout is None
-                        else asyncio.wait_for(self.reader.read(4096), timeout)
-                    )
-                except asyncio.TimeoutError:
-                    opened = opening.handle_timeout()
-                except ValueError as error:
-                    raise HandShakeError(f"a line of the answer is too long: {error}") from None
-                else:
-                    opened = opening.receive(data) if data else opening.receive_end()
+            opened = await self._answer(self.reader, self._opening)
         except InvalidStatus as error:
+            self.write.close()
             return error.status
+        except BaseException:
+            self.write.close()
+            raise
         return opened.response[0]
+
+    async def _answer(
+        self, reader: asyncio.StreamReader, opening: _aiowebsocket.Opening
+    ) -> _aiowebsocket.Opened:
+        opened = None
+        while opened is None:
+            timeout = opening.timeout
+            try:
+                # Line by line, so that what comes behind the head stays in the reader. The body of a refusal comes without lines.
+                if timeout is None:
+                    data = await reader.readline()
+                else:
+                    data = await asyncio.wait_for(reader.read(4096), timeout)
+            except asyncio.TimeoutError:
+                opened = opening.handle_timeout()
+            except ValueError as error:
+                raise HandShakeError(f"a line of the answer is too long: {error}") from None
+            else:
+                opened = opening.receive(data) if data else opening.receive_end()
+        return opened
 
 
 def _in_pairs(headers: Headers | None) -> tuple[str | None, _Lines]:
