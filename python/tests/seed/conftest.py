@@ -15,13 +15,20 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Awaitable], object]]:
-    """Runs a coroutine to its end on a loop of its own, within 20 seconds."""
+def loop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
+    """A new event loop."""
     loop = uvloop.new_event_loop() if request.param == "uvloop" else asyncio.new_event_loop()
-    yield lambda coroutine: loop.run_until_complete(_within_limit(coroutine))
+    yield loop
     loop.run_until_complete(_end_tasks())
     loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
+
+
+@pytest.fixture
+def run(loop: asyncio.AbstractEventLoop) -> Callable[[Awaitable], object]:
+    """Runs a coroutine to its end, within 20 seconds."""
+    return lambda coroutine: loop.run_until_complete(_within_limit(coroutine))
 
 
 async def _within_limit(coroutine: Awaitable) -> object:
