@@ -660,7 +660,7 @@ impl Connection {
         let pump = || RefMut::map(this.state.borrow(py), |state| &mut state.pump);
         streams::queue_part(message, opcode, last, pump)?
             .map_err(|error| streams::cannot_send(error, || this.closed_error(py)))?;
-        if Send::write(slf)? { this.wait_sent(py).map(Some) } else { Ok(None) }
+        if Send::write(slf)? { Self::wait_sent(slf).map(Some) } else { Ok(None) }
     }
 
     /// Sends messages, as many in one write as fit.
