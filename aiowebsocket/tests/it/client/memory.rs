@@ -1,13 +1,15 @@
 //! What an open connection keeps, and what a message costs in allocations.
 #![expect(clippy::print_stdout, reason = "the figures are half of what these tests are for: --nocapture")]
 
-use aiowebsocket::protocol::OpCode;
-use aiowebsocket::{Config, Message, WebSocket};
+use aiowebsocket::protocol::{OpCode, Role};
+use aiowebsocket::{Config, Message, Negotiated, WebSocket};
 use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::stream::{Pace, Stream, Wire, frame, open, poll_at_most};
 use crate::support::alloc::{allocations, held, peak_of};
+use crate::support::compression::agreed;
 
 /// All that an idle connection may keep: the value itself and everything on the heap that belongs to it.
 const IDLE: usize = 1024;
@@ -100,6 +102,38 @@ fn an_idle_connection_keeps_at_most_1_kib() {
             assert!(ws.recv().await.is_ok());
         }
     });
+}
+
+/// With the default compression, after a compressed message each way: the peer's context, and a little of ours.
+#[test]
+fn an_idle_connection_that_compresses_keeps_at_most_48_kib() {
+    // Made by zlib: RFC 7692 7.2.3.1.
+    const HELLO: &[u8] = b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00";
+    let (value, heap) = run(async {
+        let (stream, mut wire) = tokio::io::duplex(1 << 16);
+        let mut negotiated = Negotiated::default();
+        negotiated.compression = Some(agreed("permessage-deflate; client_max_window_bits"));
+        let mut ws = WebSocket::from_upgraded(stream, Role::Client, negotiated, b"");
+        for _ in 0..3 {
+            ws.send("a compressed message, ".repeat(100)).await.expect("open");
+            wire.write_all(HELLO).await.expect("room");
+            let hello = ws.recv().await.expect("open").expect("open");
+            assert_eq!(hello.as_text(), Some("Hello"));
+        }
+        {
+            let mut recv = std::pin::pin!(ws.recv());
+            assert!(
+                recv.as_mut()
+                    .poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+                    .is_pending()
+            );
+        }
+        let before = held();
+        drop(ws);
+        (size_of::<WebSocket<TcpStream>>(), usize::try_from(before - held()).expect("a drop frees"))
+    });
+    println!("idle after compressed messages: {value} in the value, {heap} on the heap");
+    assert!(value + heap <= 48 << 10, "{value} in the value, {heap} on the heap");
 }
 
 /// `recv` ends the lend of an earlier `recv_ref` too, whatever the message lay in.
