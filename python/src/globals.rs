@@ -11,6 +11,8 @@ use crate::operations::{Close, Closed, Ping, Receive, Send, SendMany};
 pub(crate) struct Globals {
     /// `_asyncio.Task`, which is what `asyncio.Task` is where the C implementation is there.
     pub(crate) task_type: Py<PyAny>,
+    /// A future that is done, of no event loop: what a task is woken with.
+    pub(crate) finished: Py<PyAny>,
     /// The module with the exceptions.
     pub(crate) exceptions: Py<PyAny>,
     /// The type of waiters.
@@ -30,6 +32,7 @@ impl Globals {
         GLOBALS.get_or_try_init(py, || {
             Ok::<_, PyErr>(Self {
                 task_type: py.import("asyncio")?.getattr("Task")?.unbind(),
+                finished: py.import("aiowebsocket._finished")?.getattr("FINISHED")?.unbind(),
                 exceptions: py.import("aiowebsocket.exceptions")?.into_any().unbind(),
                 waiter: crate::waiter::waiter_type(py)?,
                 receive: AwaitableType::new::<Receive>(py)?,

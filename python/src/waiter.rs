@@ -135,7 +135,8 @@ impl Waiter {
         let Some(context) = context else {
             return Self::of(slf).call_soon(slf, &wakeup, None);
         };
-        match context::call_in(context.bind(py), wakeup.bind(py), slf) {
+        // The task asks what it is given for a result, and a future of its own kind without a call.
+        match context::call_in(context.bind(py), wakeup.bind(py), Globals::get(py).finished.bind(py)) {
             Ok(()) => Ok(()),
             // Another task runs, or its context does: nothing was stepped.
             Err(error)
@@ -432,9 +433,11 @@ unsafe extern "C" fn deallocate(slf: *mut ffi::PyObject) {
 
 /// Whether this is the wake-up function of an `asyncio.Task` of the C implementation, and not of a class derived from it.
 fn steps_exact_task(wakeup: &Bound<'_, PyAny>) -> bool {
-    wakeup.cast_exact::<PyCFunction>().is_ok_and(|function| {
-        function
-            .getattr(intern!(wakeup.py(), "__self__"))
-            .is_ok_and(|task| task.get_type().is(Globals::get(wakeup.py()).task_type.bind(wakeup.py())))
-    })
+    if wakeup.cast_exact::<PyCFunction>().is_err() {
+        return false;
+    }
+    // SAFETY: a C function, as just seen, which holds the object that it is bound to, if there is one.
+    let task =
+        unsafe { Bound::from_borrowed_ptr_or_opt(wakeup.py(), ffi::PyCFunction_GetSelf(wakeup.as_ptr())) };
+    task.is_some_and(|task| task.get_type().is(Globals::get(wakeup.py()).task_type.bind(wakeup.py())))
 }
