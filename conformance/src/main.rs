@@ -27,6 +27,9 @@ async fn run() -> Result<usize, String> {
     let faces = if faces.is_empty() { Face::ALL.to_vec() } else { faces };
     let cases = cases()?;
     let expected = Expected::read()?;
+    let results = here().join("results");
+    // Now, not after a quarter of an hour of cases.
+    std::fs::create_dir_all(&results).map_err(|error| format!("{}: {error}", results.display()))?;
     let mut count = 0;
     for face in faces {
         println!("{}: {} cases", face.name(), cases.len());
@@ -36,7 +39,7 @@ async fn run() -> Result<usize, String> {
         };
         let outcomes = face.run(&cases, tell).await.map_err(|error| format!("{}: {error}", face.name()))?;
         let page = report(face, &expected, &outcomes, began.elapsed().as_secs());
-        let path = here().join("results").join(face.name()).with_extension("md");
+        let path = results.join(face.name()).with_extension("md");
         std::fs::write(&path, &page).map_err(|error| format!("{}: {error}", path.display()))?;
         println!("{page}");
         for difference in expected.differences(&cases, &outcomes) {
