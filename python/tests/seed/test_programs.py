@@ -14,6 +14,11 @@ PROGRAMS = Path(__file__).parent / "programs"
 ROUNDS = 5
 
 
+def interruptible() -> None:
+    """A shell has what it runs in the background ignore SIGINT, and its children inherit that: these tests too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize(
     ("program", "host"),
@@ -30,7 +35,11 @@ def test_a_program_runs_as_printed(loop: str, program: str, host: str, echo: str
     copy.write_text(printed.replace(host, echo))
 
     with subprocess.Popen(
-        [sys.executable, "-u", PROGRAMS / "run.py", loop, copy], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-u", PROGRAMS / "run.py", loop, copy],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=interruptible,
     ) as running:
         assert running.stdout is not None
         try:
