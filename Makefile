@@ -29,6 +29,7 @@ test: ## everything that is tested
 	$(CARGO) test --manifest-path fuzz/Cargo.toml
 	$(MAKE) python-test
 	$(MAKE) examples
+	$(CARGO) run -q
 
 python-test: ## the tests of the Python package, on each CPython of 3.10 to 3.13 that is found
 	@$(CARGO) --version
