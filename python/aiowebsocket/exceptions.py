@@ -112,9 +112,9 @@ class SendQueueFull(WebSocketException, asyncio.QueueFull):
 
 
 def _closed(
-    code: int | None, reason: str, what: str | None, is_timeout: bool, cause: BaseException | None
+    code: int | None, reason: str, what: str | None, kind: str, cause: BaseException | None
 ) -> ConnectionClosed:
-    """The exception for an ending that the extension describes."""
+    """The exception for an ending that the extension describes; ``kind`` is clean, fault (the peer's), timeout or error."""
     # Not above: the extension loads this module.
     from ._aiowebsocket import _explain_close
 
@@ -127,11 +127,12 @@ def _closed(
     else:
         name = _explain_close(code)[0]
         message = f"the peer closed the connection: {code}" + (f" ({name})" if name else "") + (f": {reason}" if reason else "")
-    is_clean = cause is None and (code is None or (what is None and code in (1000, 1001, 1005)))
-    is_fault = what is not None and code is not None and not is_timeout
-    kind = ConnectionClosedOK if is_clean else ProtocolError if is_fault else ConnectionClosedError
-    closed = kind(message, code, reason)
-    if is_timeout:
+    if kind == "clean" and cause is None:
+        exception: type[ConnectionClosed] = ConnectionClosedOK
+    else:
+        exception = ProtocolError if kind == "fault" else ConnectionClosedError
+    closed = exception(message, code, reason)
+    if kind == "timeout":
         cause = TimeoutError(message)
     if cause is not None:
         closed.__cause__ = cause

@@ -21,28 +21,29 @@ fn raised<'py>(py: Python<'py>, name: &str, arguments: impl pyo3::call::PyCallAr
 /// How the connection ended: the code, the reason, what happened, and what broke.
 #[cold]
 pub(crate) fn closed(py: Python<'_>, ending: Option<&Ending>, broken: Option<io::Error>) -> PyErr {
-    let (code, reason, what) = match ending {
+    let code = ending.map(|ending| ending.code().get());
+    let (reason, what) = match ending {
         // Our own Close frame went out, and the peer's has not come.
-        None => (None, String::new(), Some("close() was called".to_owned())),
-        Some(Ending::Closed(frame)) => (Some(frame.code.get()), frame.reason.clone(), None),
-        Some(Ending::Failed(error)) => {
-            (Some(error.close_code().get()), String::new(), Some(error.to_string()))
+        None => ("", Some("close() was called".to_owned())),
+        Some(Ending::Closed(frame)) => (&*frame.reason, None),
+        Some(Ending::Failed(error)) => ("", Some(error.to_string())),
+        Some(Ending::Timeout(Timeout::KeepAlive)) => {
+            ("", Some("the peer is silent: no byte came within ping_timeout after a ping".to_owned()))
         }
-        Some(Ending::Timeout(Timeout::KeepAlive)) => (
-            Some(1006),
-            String::new(),
-            Some("the peer is silent: no byte came within ping_timeout after a ping".to_owned()),
-        ),
-        Some(Ending::Timeout(_)) => (
-            Some(1006),
-            String::new(),
-            Some("the peer did not complete the closing handshake within close_timeout".to_owned()),
-        ),
-        Some(ending) => (Some(ending.code().get()), String::new(), None),
+        Some(Ending::Timeout(_)) => {
+            ("", Some("the peer did not complete the closing handshake within close_timeout".to_owned()))
+        }
+        Some(_) => ("", None),
     };
-    let is_timeout = matches!(ending, Some(Ending::Timeout(_)));
+    let kind = match ending {
+        None => "clean",
+        Some(Ending::Closed(frame)) if frame.code.is_clean() => "clean",
+        Some(Ending::Failed(_)) => "fault",
+        Some(Ending::Timeout(_)) => "timeout",
+        Some(_) => "error",
+    };
     let cause = broken.map(|error| PyErr::from(error).into_value(py));
-    raised(py, "_closed", (code, reason, what, is_timeout, cause))
+    raised(py, "_closed", (code, reason, what, kind, cause))
 }
 
 /// Whether this is the error of a connection that was closed without complaint.
