@@ -11,18 +11,19 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use aiowebsocket::protocol::{CloseCode, Config, Connection as Machine, Kind, Role};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 
+use crate::batches::Batches;
 use crate::clock::now;
+use crate::cork::Cork;
 use crate::errors;
 use crate::gil::GilCell;
 use crate::globals::Globals;
 use crate::opening::Opened;
-use crate::operations::{Close, Closed, How, Ping, Receive, Send, SendMany, Wants};
+use crate::operations::{Beginning, Close, Closed, How, Once, Ping, Receive, Send, SendMany, Wants};
 use crate::pump::{Next, Pump, Read, Written};
 use crate::streams;
 use crate::turn::Turn;
@@ -465,6 +466,11 @@ impl Connection {
         let operation = Receive::new(slf.clone().unbind(), wants, timeout);
         Globals::get(slf.py()).receive.awaitable(slf.py(), operation)
     }
+
+    fn once<'py, B: Beginning>(slf: &Bound<'py, Self>, beginning: B) -> PyResult<Bound<'py, PyAny>> {
+        let operation = Once::new(slf.clone().unbind(), beginning);
+        B::awaitable_type(Globals::get(slf.py())).awaitable(slf.py(), operation)
+    }
 }
 
 /// Gives a future its result, unless whoever waited for it has gone.
@@ -571,7 +577,9 @@ impl Connection {
 
     fn _on_time(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        slf.get().state.borrow(py).timer = None;
+        // Dropped without the borrow: what is dropped may run anything.
+        let handle = slf.get().state.borrow(py).timer.take();
+        drop(handle);
         // Where reading is paused the machine judges nobody; else what the socket has is heard first.
         if slf.get().state.borrow(py).watches_reads {
             Self::read_on(slf, true)?;
@@ -615,7 +623,7 @@ impl Connection {
         if max == Some(0) {
             return Err(PyValueError::new_err("max is 0, so there is nothing to wait for"));
         }
-        Ok(Batches { connection: slf.clone().unbind(), max: max.unwrap_or(usize::MAX) })
+        Ok(Batches::new(slf, max.unwrap_or(usize::MAX)))
     }
 
     fn __aiter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -671,12 +679,12 @@ impl Connection {
 
     /// Holds back what is sent until the block is left: many messages, one write.
     fn cork(slf: &Bound<'_, Self>) -> Cork {
-        Cork { connection: slf.clone().unbind() }
+        Cork::new(slf)
     }
 
     /// Sends a ping and waits for its pong; the time that took, in seconds.
     fn ping<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Globals::get(slf.py()).ping.awaitable(slf.py(), Ping::new(slf.clone().unbind()))
+        Self::once(slf, Ping)
     }
 
     /// The latest round-trip time, in seconds; 0 before there was one.
@@ -688,12 +696,12 @@ impl Connection {
     /// Closes the connection: the closing handshake, then the socket.
     #[pyo3(signature = (code=1000, reason=String::new()))]
     fn close<'py>(slf: &Bound<'py, Self>, code: u16, reason: String) -> PyResult<Bound<'py, PyAny>> {
-        Globals::get(slf.py()).close.awaitable(slf.py(), Close::new(slf.clone().unbind(), code, reason))
+        Self::once(slf, Close { code, reason })
     }
 
     /// Waits until the connection is closed.
     fn wait_closed<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Globals::get(slf.py()).closed.awaitable(slf.py(), Closed::new(slf.clone().unbind()))
+        Self::once(slf, Closed)
     }
 
     /// The close code once the connection is closed: the peer's, 1005 without one, 1006 where it ended without a Close frame.
@@ -790,73 +798,6 @@ impl Connection {
             drop(held);
         });
     }
-}
-
-/// Messages in lists: `async for batch in ws.batches()`.
-#[pyclass(frozen, module = "aiowebsocket._aiowebsocket")]
-#[derive(Debug)]
-pub(crate) struct Batches {
-    connection: Py<Connection>,
-    max: usize,
-}
-
-#[pymethods]
-impl Batches {
-    fn __aiter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
-    }
-
-    fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Connection::receive(self.connection.bind(py), Wants::NextMany(self.max), None)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.connection)
-    }
-}
-
-/// `with ws.cork():` — what is sent in the block leaves at its end.
-#[pyclass(frozen, module = "aiowebsocket._aiowebsocket")]
-#[derive(Debug)]
-pub(crate) struct Cork {
-    connection: Py<Connection>,
-}
-
-#[pymethods]
-impl Cork {
-    fn __enter__(&self, py: Python<'_>) {
-        self.connection.get().state.borrow(py).corks += 1;
-    }
-
-    #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
-        let connection = self.connection.bind(py);
-        {
-            let mut state = connection.get().state.borrow(py);
-            if state.corks == 0 {
-                return Err(PyRuntimeError::new_err("this cork was not put in"));
-            }
-            state.corks -= 1;
-        }
-        Connection::settle(connection, None)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.connection)
-    }
-}
-
-/// Fills a list with what is there.
-pub(crate) fn drain<'py>(slf: &Bound<'py, Connection>, max: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = slf.py();
-    let list = PyList::empty(py);
-    let mut state = slf.get().state.borrow(py);
-    while list.len() < max && !state.turn.is_over() {
-        let Some(message) = state.next_message(py)? else { break };
-        // Appending makes no object that the collector tracks, so the borrow may last.
-        list.append(message)?;
-    }
-    Ok(if list.is_empty() { None } else { Some(list.into_any()) })
 }
 
 /// `str` is text and bytes-like objects are binary, where nothing else is asked for.

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::awaitable::AwaitableType;
-use crate::operations::{Close, Closed, Ping, Receive, Send, SendMany};
+use crate::operations::{Close, Closed, Once, Ping, Receive, Send, SendMany};
 
 /// Types and functions of Python that are needed while a connection runs.
 #[derive(Debug)]
@@ -38,9 +38,9 @@ impl Globals {
                 receive: AwaitableType::new::<Receive>(py)?,
                 send: AwaitableType::new::<Send>(py)?,
                 send_many: AwaitableType::new::<SendMany>(py)?,
-                ping: AwaitableType::new::<Ping>(py)?,
-                close: AwaitableType::new::<Close>(py)?,
-                closed: AwaitableType::new::<Closed>(py)?,
+                ping: AwaitableType::new::<Once<Ping>>(py)?,
+                close: AwaitableType::new::<Once<Close>>(py)?,
+                closed: AwaitableType::new::<Once<Closed>>(py)?,
             })
         })?;
         Ok(())

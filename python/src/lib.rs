@@ -4,10 +4,12 @@
 //! that callback. What this converts has no rules of its own; those stand in the library.
 
 mod awaitable;
+mod batches;
 mod clock;
 mod close_code;
 mod connection;
 mod context;
+mod cork;
 mod destination;
 mod errors;
 mod gil;
@@ -31,9 +33,13 @@ mod _aiowebsocket {
     use pyo3::types::PyType;
 
     #[pymodule_export]
+    use crate::batches::Batches;
+    #[pymodule_export]
     use crate::close_code::{_close_codes, _explain_close, _may_send_close};
     #[pymodule_export]
-    use crate::connection::{Batches, Connection, Cork};
+    use crate::connection::Connection;
+    #[pymodule_export]
+    use crate::cork::Cork;
     #[pymodule_export]
     use crate::opening::{Opened, Opening};
     #[pymodule_export]

@@ -8,8 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyIterator;
 
 use crate::awaitable::{AwaitableType, Operation, Step};
+use crate::batches::drain;
 use crate::clock::now;
-use crate::connection::{Connection, WRITE_AHEAD, drain, kind_of};
+use crate::connection::{Connection, WRITE_AHEAD, kind_of};
 use crate::errors;
 use crate::gil::GilCell;
 use crate::globals::Globals;
@@ -401,20 +402,67 @@ impl Operation for SendMany {
     }
 }
 
-/// `ping()`.
+/// An operation that begins something once and then waits for one future, whose result is its own.
 #[derive(Debug)]
-pub(crate) struct Ping {
+pub(crate) struct Once<B> {
     connection: Py<Connection>,
+    beginning: B,
     future: Future,
 }
 
-impl Ping {
-    pub(crate) fn new(connection: Py<Connection>) -> Self {
-        Self { connection, future: Future::default() }
+/// What such an operation begins.
+pub(crate) trait Beginning: Sized + 'static {
+    /// As for [`Operation`].
+    const TYPE: &'static std::ffi::CStr;
+    /// As for [`Operation`].
+    const CALL: &'static str;
+
+    /// Its type.
+    fn awaitable_type(globals: &Globals) -> &AwaitableType;
+
+    /// Begins it: the future to wait for, or none where it is done already.
+    fn begin<'py>(&self, connection: &Bound<'py, Connection>) -> PyResult<Option<Bound<'py, PyAny>>>;
+}
+
+impl<B> Once<B> {
+    pub(crate) fn new(connection: Py<Connection>, beginning: B) -> Self {
+        Self { connection, beginning, future: Future::default() }
     }
 }
 
-impl Operation for Ping {
+impl<B: Beginning> Operation for Once<B> {
+    const TYPE: &'static std::ffi::CStr = B::TYPE;
+    const CALL: &'static str = B::CALL;
+
+    fn awaitable_type(globals: &Globals) -> &AwaitableType {
+        B::awaitable_type(globals)
+    }
+
+    fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
+        if let Some(future) = self.future.take(py) {
+            return Ok(Step::Done(result(&future)?));
+        }
+        match self.beginning.begin(self.connection.bind(py))? {
+            Some(future) => self.future.wait(future),
+            None => Ok(none(py)),
+        }
+    }
+
+    fn abandon(&self, py: Python<'_>) {
+        self.future.abandon(py);
+    }
+
+    fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {
+        visit(self.connection.as_any());
+        self.future.traverse(visit);
+    }
+}
+
+/// `ping()`.
+#[derive(Debug)]
+pub(crate) struct Ping;
+
+impl Beginning for Ping {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Ping";
     const CALL: &'static str = "ping()";
 
@@ -422,44 +470,24 @@ impl Operation for Ping {
         &globals.ping
     }
 
-    fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
-        if let Some(future) = self.future.take(py) {
-            return Ok(Step::Done(result(&future)?));
-        }
-        let connection = self.connection.bind(py);
+    fn begin<'py>(&self, connection: &Bound<'py, Connection>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = connection.py();
         let id = connection.get().state.borrow(py).pump.ping(now());
         let Ok(id) = id else { return Err(connection.get().closed_error(py)) };
         let future = connection.get().wait_pong(py, id)?;
         Connection::settle(connection, None)?;
-        self.future.wait(future)
-    }
-
-    fn abandon(&self, py: Python<'_>) {
-        self.future.abandon(py);
-    }
-
-    fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {
-        visit(self.connection.as_any());
-        self.future.traverse(visit);
+        Ok(Some(future))
     }
 }
 
 /// `close()`.
 #[derive(Debug)]
 pub(crate) struct Close {
-    connection: Py<Connection>,
-    code: u16,
-    reason: String,
-    future: Future,
+    pub(crate) code: u16,
+    pub(crate) reason: String,
 }
 
-impl Close {
-    pub(crate) fn new(connection: Py<Connection>, code: u16, reason: String) -> Self {
-        Self { connection, code, reason, future: Future::default() }
-    }
-}
-
-impl Operation for Close {
+impl Beginning for Close {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Close";
     const CALL: &'static str = "close()";
 
@@ -467,43 +495,17 @@ impl Operation for Close {
         &globals.close
     }
 
-    fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
-        if let Some(future) = self.future.take(py) {
-            result(&future)?;
-            return Ok(none(py));
-        }
-        let connection = self.connection.bind(py);
+    fn begin<'py>(&self, connection: &Bound<'py, Connection>) -> PyResult<Option<Bound<'py, PyAny>>> {
         Connection::begin_close(connection, self.code, &self.reason)?;
-        match connection.get().wait_end(py)? {
-            Some(future) => self.future.wait(future),
-            None => Ok(none(py)),
-        }
-    }
-
-    fn abandon(&self, py: Python<'_>) {
-        self.future.abandon(py);
-    }
-
-    fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {
-        visit(self.connection.as_any());
-        self.future.traverse(visit);
+        connection.get().wait_end(connection.py())
     }
 }
 
 /// `wait_closed()`.
 #[derive(Debug)]
-pub(crate) struct Closed {
-    connection: Py<Connection>,
-    future: Future,
-}
+pub(crate) struct Closed;
 
-impl Closed {
-    pub(crate) fn new(connection: Py<Connection>) -> Self {
-        Self { connection, future: Future::default() }
-    }
-}
-
-impl Operation for Closed {
+impl Beginning for Closed {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Closed";
     const CALL: &'static str = "wait_closed()";
 
@@ -511,23 +513,7 @@ impl Operation for Closed {
         &globals.closed
     }
 
-    fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
-        if let Some(future) = self.future.take(py) {
-            result(&future)?;
-            return Ok(none(py));
-        }
-        match self.connection.get().wait_end(py)? {
-            Some(future) => self.future.wait(future),
-            None => Ok(none(py)),
-        }
-    }
-
-    fn abandon(&self, py: Python<'_>) {
-        self.future.abandon(py);
-    }
-
-    fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {
-        visit(self.connection.as_any());
-        self.future.traverse(visit);
+    fn begin<'py>(&self, connection: &Bound<'py, Connection>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        connection.get().wait_end(connection.py())
     }
 }

@@ -97,9 +97,8 @@ fn filled<'py, U: Unit>(
     Ok(text)
 }
 
-/// Characters taken one by one before the next look at whether a block of ASCII begins. Of what was tried (loops over runs of one
-/// width, eight bytes seen as a word, all starts of characters found first) this took the fewest nanoseconds on text of several
-/// scripts: 540 a KiB, the others 570 to 800.
+/// Characters taken one by one before the next look at whether a block of ASCII begins: text of other scripts has few such blocks, and
+/// each look costs about as much as a character.
 const SOME: usize = 12;
 
 /// Writes the characters, whose width is known to be enough for each.
