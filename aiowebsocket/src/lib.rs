@@ -19,4 +19,5 @@ pub use client::{
 };
 #[cfg(feature = "deflate")]
 pub use deflate::{Agreed, Deflate};
+pub use opening::{Proxy, ProxyRules};
 pub use protocol::{CloseCode, Config, KeepAlive, Kind, Role};

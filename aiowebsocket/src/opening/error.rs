@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::http::{FieldError, HeadFault, HeadLimits, HeadOverflow, shortened};
 use super::refusal::Refusal;
+use super::response::ResponseFault;
 
 /// The opening handshake failed (RFC 6455 4.1). Nothing can be sent over this connection any more: close it.
 ///
@@ -91,12 +92,15 @@ pub enum HandshakeError {
     Finished,
 }
 
-impl HandshakeError {
-    /// The limit that was met.
-    pub(super) fn overflow(overflow: HeadOverflow, limits: HeadLimits) -> Self {
-        match overflow {
-            HeadOverflow::Bytes => Self::HeadTooLarge { limit: limits.max_bytes },
-            HeadOverflow::Lines => Self::TooManyLines { limit: limits.max_lines },
+impl From<ResponseFault> for HandshakeError {
+    fn from(fault: ResponseFault) -> Self {
+        match fault {
+            ResponseFault::NotHttp { start } => Self::NotHttp { start },
+            ResponseFault::Malformed(fault) => Self::MalformedHead { fault },
+            ResponseFault::Version => Self::HttpVersion,
+            ResponseFault::TooLarge { limit } => Self::HeadTooLarge { limit },
+            ResponseFault::TooManyLines { limit } => Self::TooManyLines { limit },
+            ResponseFault::TooManyInterim { limit } => Self::TooManyInterim { limit },
         }
     }
 }
@@ -405,6 +409,6 @@ impl From<FieldError> for ReplyError {
 }
 
 /// A TLS record: a handshake (22) or an alert (21, what a TLS server answers to plain HTTP), version 3.x.
-fn looks_like_tls(start: &[u8]) -> bool {
+pub(super) fn looks_like_tls(start: &[u8]) -> bool {
     matches!(start, [21 | 22, 3, ..])
 }

@@ -20,9 +20,12 @@ mod deflate;
 mod error;
 mod extension;
 mod http;
+mod proxy;
+mod proxy_rules;
 mod refusal;
 mod request;
 mod response;
+mod tunnel;
 mod upgrade;
 mod url;
 
@@ -36,30 +39,23 @@ pub use self::accept::{AcceptProgress, Accepting};
 pub use self::error::{AcceptError, HandshakeError, OutOfRange, ParameterFault, ReplyError};
 pub use self::extension::Extension;
 pub use self::http::{FieldError, HeadFault, HeadLimits, accept_value};
+pub use self::proxy::{Proxy, ProxyError, ProxyScheme};
+pub use self::proxy_rules::{ProxyRules, ProxyRulesError};
 pub use self::refusal::Refusal;
 pub use self::request::{ExpectedAccept, RequestError, RequestHead};
 pub use self::response::Response;
+pub use self::tunnel::{ProxyFault, SocksReply, Tunnel, TunnelProgress, TunnelTarget};
 pub use self::upgrade::Request;
 pub use self::url::{Address, Host, Scheme, UrlError, Userinfo};
 
-use self::http::HeadReader;
 use self::refusal::PendingRefusal;
-use self::response::Offer;
+use self::response::{Offer, ResponseReader};
 use crate::deflate::Agreed;
 
 /// How long the body of a refusal may take after its head. The verdict is known by then and the body only explains
 /// it, so this is what a person waits for an explanation, not what a page needs over a slow line; a server that
 /// keeps its connection open after an undelimited body costs no more than this.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
-
-/// Interim responses that are passed over. Real servers send one (100 or 103), rarely two.
-const INTERIM_LIMIT: u8 = 8;
-
-/// How much of an answer that is no HTTP is shown: an SSH banner fits, and so does the type of a TLS record.
-const NOT_HTTP_SHOWN: usize = 32;
-
-/// What every HTTP response of ours begins with.
-const HTTP_PREFIX: &[u8] = b"HTTP/";
 
 /// The client's side of the opening handshake.
 ///
@@ -89,7 +85,7 @@ pub struct Opening {
 /// ```
 #[derive(Debug)]
 enum State {
-    Head { reader: HeadReader, interim: u8 },
+    Head(ResponseReader),
     Body { refusal: Box<PendingRefusal>, deadline: Instant },
     Over,
 }
@@ -138,7 +134,7 @@ impl Opening {
             request: bytes,
             written: 0,
             offer: Offer::new(&request, accept),
-            state: State::Head { reader: HeadReader::new(limits), interim: 0 },
+            state: State::Head(ResponseReader::new(limits)),
         })
     }
 
@@ -164,7 +160,7 @@ impl Opening {
     /// [`HandshakeError`], when the connection cannot be opened; it is final.
     pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Result<Progress, HandshakeError> {
         match mem::replace(&mut self.state, State::Over) {
-            State::Head { reader, interim } => self.receive_head(reader, interim, bytes, now),
+            State::Head(reader) => self.receive_head(reader, bytes, now),
             State::Body { refusal, deadline } => self.receive_body(*refusal, deadline, bytes),
             State::Over => Err(HandshakeError::Finished),
         }
@@ -177,7 +173,7 @@ impl Opening {
     /// Always: the refusal whose body ended by this, or [`HandshakeError::UnexpectedEnd`].
     pub fn receive_end(&mut self, _now: Instant) -> Result<Progress, HandshakeError> {
         Err(match mem::replace(&mut self.state, State::Over) {
-            State::Head { reader, .. } => HandshakeError::UnexpectedEnd { received: reader.received() },
+            State::Head(reader) => HandshakeError::UnexpectedEnd { received: reader.received() },
             State::Body { refusal, .. } => HandshakeError::Refused(refusal.end()),
             State::Over => HandshakeError::Finished,
         })
@@ -187,7 +183,7 @@ impl Opening {
     pub fn next_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Body { deadline, .. } => Some(deadline),
-            State::Head { .. } | State::Over => None,
+            State::Head(_) | State::Over => None,
         }
     }
 
@@ -209,43 +205,21 @@ impl Opening {
         }
     }
 
-    /// Reads heads until there is a final one.
     fn receive_head(
         &mut self,
-        mut reader: HeadReader,
-        mut interim: u8,
-        mut bytes: &[u8],
+        mut reader: ResponseReader,
+        bytes: &[u8],
         now: Instant,
     ) -> Result<Progress, HandshakeError> {
-        loop {
-            let pushed = reader.push(bytes);
-            // Judged at the first byte: who speaks another protocol may wait for us forever.
-            let start = reader.start();
-            if !HTTP_PREFIX.starts_with(&start[..start.len().min(HTTP_PREFIX.len())]) {
-                let shown = start.len().min(NOT_HTTP_SHOWN);
-                return Err(HandshakeError::NotHttp { start: start[..shown].to_vec() });
-            }
-            let pushed = pushed.map_err(|overflow| HandshakeError::overflow(overflow, reader.limits()))?;
-            let Some(taken) = pushed else {
-                self.state = State::Head { reader, interim };
-                return Ok(Progress::More);
-            };
-            bytes = &bytes[taken..];
-            let response = Response::parse(reader.head())?;
-            if response.status == StatusCode::SWITCHING_PROTOCOLS {
-                return self.open(response, bytes);
-            }
-            if !response.status.is_informational() {
-                let deadline = now + REFUSAL_TIME;
-                return self.receive_body(PendingRefusal::new(response), deadline, bytes);
-            }
-            // RFC 9110 15.2: an interim response that was not asked for may be passed over.
-            if interim == INTERIM_LIMIT {
-                return Err(HandshakeError::TooManyInterim { limit: INTERIM_LIMIT });
-            }
-            interim += 1;
-            reader.next_head();
+        let Some((response, taken)) = reader.push(bytes)? else {
+            self.state = State::Head(reader);
+            return Ok(Progress::More);
+        };
+        let rest = &bytes[taken..];
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.open(response, rest);
         }
+        self.receive_body(PendingRefusal::new(response), now + REFUSAL_TIME, rest)
     }
 
     /// A 101 has no body, whatever its header lines say (RFC 9110 15.2): what follows are frames.

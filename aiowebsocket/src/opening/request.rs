@@ -21,7 +21,7 @@ const MAX_BYTES: usize = 64 * 1024;
 const MAX_LINES: usize = 128;
 
 /// What `User-Agent` says unless it is set or removed.
-const USER_AGENT: &str = concat!("aiowebsocket/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("aiowebsocket/", env!("CARGO_PKG_VERSION"));
 
 const KEY: &str = "Sec-WebSocket-Key";
 const VERSION: &str = "Sec-WebSocket-Version";

@@ -8,9 +8,21 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use super::deflate;
 use super::error::HandshakeError;
 use super::extension::{Extension, parse_extensions};
-use super::http::{HeadError, Lines, lines_of, list, list_has, parse_response};
+use super::http::{
+    HeadError, HeadFault, HeadLimits, HeadOverflow, HeadReader, Lines, lines_of, list, list_has,
+    parse_response,
+};
 use super::request::{ExpectedAccept, RequestHead};
 use crate::deflate::{Agreed, Deflate};
+
+/// Interim responses that are passed over. Real servers send one (100 or 103), rarely two.
+const INTERIM_LIMIT: u8 = 8;
+
+/// How much of an answer that is no HTTP is shown: an SSH banner fits, and so does the type of a TLS record.
+const NOT_HTTP_SHOWN: usize = 32;
+
+/// What every HTTP response of ours begins with.
+const HTTP_PREFIX: &[u8] = b"HTTP/";
 
 /// The head of a server's response.
 #[derive(Clone, Debug)]
@@ -24,13 +36,67 @@ pub struct Response {
     pub headers: HeaderMap,
 }
 
-impl Response {
-    /// Reads a complete head.
-    pub(super) fn parse(head: &[u8]) -> Result<Self, HandshakeError> {
-        match parse_response(head) {
-            Ok((status, version, headers)) => Ok(Self { status, version, headers }),
-            Err(HeadError::Fault(fault)) => Err(HandshakeError::MalformedHead { fault }),
-            Err(HeadError::Version) => Err(HandshakeError::HttpVersion),
+/// Reads the heads of responses up to the first that is final, or a 101: interim ones are passed over (RFC 9110 15.2).
+#[derive(Debug)]
+pub(super) struct ResponseReader {
+    head: HeadReader,
+    interim: u8,
+}
+
+/// Why what came is no response that can be read.
+#[derive(Debug)]
+pub(super) enum ResponseFault {
+    NotHttp { start: Vec<u8> },
+    Malformed(HeadFault),
+    Version,
+    TooLarge { limit: usize },
+    TooManyLines { limit: usize },
+    TooManyInterim { limit: u8 },
+}
+
+impl ResponseReader {
+    pub(super) fn new(limits: HeadLimits) -> Self {
+        Self { head: HeadReader::new(limits), interim: 0 }
+    }
+
+    /// How many bytes have come over all heads.
+    pub(super) fn received(&self) -> usize {
+        self.head.received()
+    }
+
+    /// Takes bytes. `Some`: the response, whose head ended with so many of them; the rest is not touched. `None`: all
+    /// taken, and the head goes on.
+    pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<Option<(Response, usize)>, ResponseFault> {
+        let mut before = 0;
+        loop {
+            let pushed = self.head.push(bytes);
+            // Judged at the first byte: who speaks another protocol may wait for us forever.
+            let start = self.head.start();
+            if !HTTP_PREFIX.starts_with(&start[..start.len().min(HTTP_PREFIX.len())]) {
+                let shown = start.len().min(NOT_HTTP_SHOWN);
+                return Err(ResponseFault::NotHttp { start: start[..shown].to_vec() });
+            }
+            let pushed = pushed.map_err(|overflow| match overflow {
+                HeadOverflow::Bytes => ResponseFault::TooLarge { limit: self.head.limits().max_bytes },
+                HeadOverflow::Lines => ResponseFault::TooManyLines { limit: self.head.limits().max_lines },
+            })?;
+            let Some(taken) = pushed else { return Ok(None) };
+            bytes = &bytes[taken..];
+            before += taken;
+            let response = match parse_response(self.head.head()) {
+                Ok((status, version, headers)) => Response { status, version, headers },
+                Err(HeadError::Fault(fault)) => return Err(ResponseFault::Malformed(fault)),
+                Err(HeadError::Version) => return Err(ResponseFault::Version),
+            };
+            if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Ok(Some((response, before)));
+            }
+            // RFC 9110 15.2: an interim response that was not asked for may be passed over.
+            if self.interim == INTERIM_LIMIT {
+                return Err(ResponseFault::TooManyInterim { limit: INTERIM_LIMIT });
+            }
+            self.interim += 1;
+            self.head.next_head();
         }
     }
 }

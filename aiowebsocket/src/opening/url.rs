@@ -59,6 +59,25 @@ pub enum Host {
     Ipv6(Ipv6Addr),
 }
 
+impl Host {
+    /// As resolvers and TLS want it: an IPv6 address without brackets.
+    pub(super) fn dial(&self) -> String {
+        match self {
+            Self::Name(name) => name.clone(),
+            Self::Ipv4(address) => address.to_string(),
+            Self::Ipv6(address) => address.to_string(),
+        }
+    }
+
+    /// As it stands in front of a colon and a port: an IPv6 address in brackets.
+    pub(super) fn bracketed(&self) -> String {
+        match self {
+            Self::Ipv6(address) => format!("[{address}]"),
+            _ => self.dial(),
+        }
+    }
+}
+
 /// The name and password that stood before the `@`, percent-decoded. Sent as `Authorization: Basic`; shown nowhere.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Userinfo {
@@ -104,16 +123,14 @@ impl Address {
         // A `\` is no delimiter here. Browsers end the host with it; so that nobody can make two programs see two
         // hosts in one address, it is refused in the authority.
         let (authority, resource) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let (userinfo, host_and_port) = match authority.rsplit_once('@') {
-            Some((userinfo, rest)) => (parse_userinfo(userinfo)?, rest),
-            None => (None, authority),
-        };
-        let (host, port) = split_port(host_and_port)?;
+        let (userinfo, host_and_port) = split_userinfo(authority);
+        let userinfo = parse_userinfo(userinfo)?;
+        let (host, port) = parse_host_and_port(host_and_port)?;
         Ok(Self {
             scheme,
             userinfo,
-            host: parse_host(host)?,
-            port: parse_port(port)?.unwrap_or(scheme.default_port()),
+            host,
+            port: port.unwrap_or(scheme.default_port()),
             resource: parse_resource(resource)?,
         })
     }
@@ -151,20 +168,13 @@ impl Address {
     /// The value of the Host header: the host, an IPv6 address in brackets, and the port unless it is the default
     /// one (RFC 6455 4.1).
     pub fn authority_for_host_header(&self) -> String {
-        let host = match &self.host {
-            Host::Ipv6(address) => format!("[{address}]"),
-            _ => self.dial_host(),
-        };
+        let host = self.host.bracketed();
         if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
     }
 
     /// The host as resolvers and TLS want it: an IPv6 address without brackets.
     pub fn dial_host(&self) -> String {
-        match &self.host {
-            Host::Name(name) => name.clone(),
-            Host::Ipv4(address) => address.to_string(),
-            Host::Ipv6(address) => address.to_string(),
-        }
+        self.host.dial()
     }
 }
 
@@ -292,13 +302,13 @@ impl fmt::Display for UrlError {
                 f.write_str("the host is not a valid international name: check its spelling")
             }
             Self::UnbracketedIpv6 => {
-                f.write_str("the host has several colons: write an IPv6 address in brackets, as in ws://[::1]:80/")
+                f.write_str("the host has several colons: write an IPv6 address in brackets, as in [::1]:80")
             }
             Self::InvalidIpv6 => {
-                f.write_str("the brackets do not hold an IPv6 address: write it as in ws://[::1]:80/")
+                f.write_str("the brackets do not hold an IPv6 address: write it as in [::1]:80")
             }
             Self::ZoneId => f.write_str(
-                "the IPv6 address has a zone (\"%…\"), which cannot be part of a WebSocket address: remove it",
+                "the IPv6 address has a zone (\"%…\"), which means nothing to anybody else: remove it",
             ),
             Self::InvalidPort => f.write_str("the port is not a number: write 1 to 65535 after the colon"),
             Self::PortZero => f.write_str("the port is 0, which cannot be connected to: write 1 to 65535"),
@@ -313,7 +323,7 @@ fn is_forbidden(character: char) -> bool {
     character.is_control() || character.is_whitespace()
 }
 
-fn refuse_forbidden(address: &str) -> Result<(), UrlError> {
+pub(super) fn refuse_forbidden(address: &str) -> Result<(), UrlError> {
     match address.char_indices().find(|&(_, character)| is_forbidden(character)) {
         Some((position, character)) => Err(UrlError::ForbiddenCharacter { character, position }),
         None => Ok(()),
@@ -335,7 +345,21 @@ fn split_scheme(address: &str) -> Result<(Scheme, &str), UrlError> {
     }
 }
 
+/// What stands before the last `@` of an authority, and what behind it.
+pub(super) fn split_userinfo(authority: &str) -> (&str, &str) {
+    authority.rsplit_once('@').unwrap_or(("", authority))
+}
+
 fn parse_userinfo(userinfo: &str) -> Result<Option<Userinfo>, UrlError> {
+    let Some((user, password)) = decode_userinfo(userinfo)? else { return Ok(None) };
+    if user.contains(':') {
+        return Err(UrlError::InvalidUserinfo);
+    }
+    Ok(Some(Userinfo { user, password }))
+}
+
+/// User and password, percent-decoded.
+pub(super) fn decode_userinfo(userinfo: &str) -> Result<Option<(String, String)>, UrlError> {
     if userinfo.is_empty() {
         return Ok(None);
     }
@@ -348,11 +372,13 @@ fn parse_userinfo(userinfo: &str) -> Result<Option<Userinfo>, UrlError> {
         let part = String::from_utf8(percent_decode(part)?).map_err(|_| UrlError::InvalidUserinfo)?;
         if part.chars().any(char::is_control) { Err(UrlError::InvalidUserinfo) } else { Ok(part) }
     };
-    let (user, password) = (decode(user)?, decode(password)?);
-    if user.contains(':') {
-        return Err(UrlError::InvalidUserinfo);
-    }
-    Ok(Some(Userinfo { user, password }))
+    Ok(Some((decode(user)?, decode(password)?)))
+}
+
+/// A host, and the port behind it where there is one.
+pub(super) fn parse_host_and_port(authority: &str) -> Result<(Host, Option<u16>), UrlError> {
+    let (host, port) = split_port(authority)?;
+    Ok((parse_host(host)?, parse_port(port)?))
 }
 
 /// The host and what stands after its colon.
