@@ -12,16 +12,19 @@
 
 mod accept;
 mod body;
+mod credentials;
 #[cfg(feature = "deflate")]
 mod deflate;
 #[cfg(not(feature = "deflate"))]
 #[path = "without_deflate.rs"]
 mod deflate;
+mod dial;
 mod error;
 mod extension;
 mod http;
 mod proxy;
 mod proxy_rules;
+mod redirect;
 mod refusal;
 mod request;
 mod response;
@@ -29,6 +32,7 @@ mod tunnel;
 mod upgrade;
 mod url;
 
+use std::fmt;
 use std::mem;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -36,11 +40,13 @@ use std::time::{Duration, Instant};
 use ::http::StatusCode;
 
 pub use self::accept::{AcceptProgress, Accepting};
+pub use self::dial::{Attempt, AttemptId, DialError, Dialling};
 pub use self::error::{AcceptError, HandshakeError, OutOfRange, ParameterFault, ReplyError};
 pub use self::extension::Extension;
 pub use self::http::{FieldError, HeadFault, HeadLimits, accept_value};
 pub use self::proxy::{Proxy, ProxyError, ProxyScheme};
 pub use self::proxy_rules::{ProxyRules, ProxyRulesError};
+pub use self::redirect::{RedirectError, RedirectFault, Redirects};
 pub use self::refusal::Refusal;
 pub use self::request::{ExpectedAccept, RequestError, RequestHead};
 pub use self::response::Response;
@@ -71,7 +77,8 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// The contract: write the output until it is empty, then wait for bytes or the deadline, and hand them in, until
 /// there is an outcome. Reading may begin before all is written: a server may refuse early. How long the whole may
 /// take is the caller's to say; the machine's one deadline is for the body of a refusal.
-#[derive(Debug)]
+///
+/// `Debug` shows no byte of the request or the response: both can have secrets.
 pub struct Opening {
     request: Vec<u8>,
     written: usize,
@@ -83,11 +90,24 @@ pub struct Opening {
 /// Head ──101──► Over          Head ──1xx──► Head
 ///   └──other──► Body ──its end, 16 KiB, the deadline──► Over
 /// ```
-#[derive(Debug)]
 enum State {
     Head(ResponseReader),
     Body { refusal: Box<PendingRefusal>, deadline: Instant },
     Over,
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Head { .. } => "Head",
+            State::Body { .. } => "Body",
+            State::Over => "Over",
+        };
+        f.debug_struct("Opening")
+            .field("unwritten", &self.output().len())
+            .field("state", &format_args!("{state}"))
+            .finish_non_exhaustive()
+    }
 }
 
 /// How far a handshake is.

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::time::{Duration, SystemTime};
 
-use http::header::{LOCATION, SEC_WEBSOCKET_VERSION};
+use http::header::{LOCATION, RETRY_AFTER, SEC_WEBSOCKET_VERSION, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 
 use super::body::{Body, BodyProgress};
-use super::http::list;
+use super::http::{Lines, lines_of, list};
 use super::response::Response;
 
 /// The server's answer when it does not open the connection: an error, a redirect, a demand for credentials.
@@ -36,6 +37,28 @@ impl Refusal {
     /// Where a redirect (3xx) points to, as the server wrote it.
     pub fn location(&self) -> Option<&str> {
         self.headers.get(LOCATION)?.to_str().ok()
+    }
+
+    /// Which credentials the server asks for (RFC 9110 11.6.1): each WWW-Authenticate line as the server wrote it, such as
+    /// `Basic realm="feed"`. One line may have several challenges. A 401 has at least one; lines that are not UTF-8 are
+    /// passed over.
+    pub fn challenges(&self) -> Vec<&str> {
+        let lines = self.headers.get_all(WWW_AUTHENTICATE);
+        lines.iter().filter_map(|line| str::from_utf8(line.as_bytes()).ok()).collect()
+    }
+
+    /// How long the server wants not to be asked again (Retry-After, RFC 9110 10.2.3), which mostly comes with 429, 503
+    /// and redirects: its seconds, or the time from `now` to its date, zero when that has passed. `None` where it says
+    /// neither, or several things. Nothing bounds what it says: that is the caller's to do.
+    pub fn retry_after(&self, now: SystemTime) -> Option<Duration> {
+        let Lines::One(line) = lines_of(&self.headers, &RETRY_AFTER) else { return None };
+        let value = str::from_utf8(line.as_bytes()).ok()?.trim();
+        if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
+            // Digits alone can only be too many.
+            return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+        }
+        let date = httpdate::parse_http_date(value).ok()?;
+        Some(date.duration_since(now).unwrap_or_default())
     }
 }
 

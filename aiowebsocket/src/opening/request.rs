@@ -3,10 +3,12 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::iter;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::credentials::basic_value;
 use super::error::OutOfRange;
 use super::extension::parse_extensions;
 use super::http::{FieldError, accept_value, check_field, is_token, shortened};
@@ -25,7 +27,7 @@ pub(super) const USER_AGENT: &str = concat!("aiowebsocket/", env!("CARGO_PKG_VER
 
 const KEY: &str = "Sec-WebSocket-Key";
 const VERSION: &str = "Sec-WebSocket-Version";
-const PROTOCOL: &str = "Sec-WebSocket-Protocol";
+pub(super) const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
 /// The version that RFC 6455 defines (4.1, item 9 of the request).
 const OUR_VERSION: &[u8] = b"13";
@@ -39,22 +41,26 @@ const OUR_VERSION: &[u8] = b"13";
 /// `Debug` shows the names of the header lines and no values.
 #[derive(Clone)]
 pub struct RequestHead {
-    resource: String,
-    lines: Vec<Line>,
-    subprotocols: Vec<String>,
+    pub(super) resource: String,
+    pub(super) lines: Vec<Line>,
+    pub(super) subprotocols: Vec<String>,
+    /// Some of `subprotocols`, and others that are offered behind them.
+    pub(super) secret_subprotocols: Vec<String>,
     extensions: Vec<String>,
     compression: Option<Deflate>,
 }
 
 #[derive(Clone)]
-struct Line {
-    name: String,
-    value: Vec<u8>,
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) value: Vec<u8>,
+    /// It goes to no other origin. Authorization and Cookie are so by their names.
+    pub(super) is_secret: bool,
 }
 
 impl Line {
-    fn new(name: &str, value: impl Into<Vec<u8>>) -> Self {
-        Self { name: name.to_owned(), value: value.into() }
+    pub(super) fn new(name: &str, value: impl Into<Vec<u8>>) -> Self {
+        Self { name: name.to_owned(), value: value.into(), is_secret: false }
     }
 }
 
@@ -68,13 +74,14 @@ impl RequestHead {
             Line::new("User-Agent", USER_AGENT),
         ];
         if let Some(userinfo) = address.userinfo() {
-            let credentials = format!("{}:{}", userinfo.user(), userinfo.password());
-            lines.push(Line::new("Authorization", format!("Basic {}", STANDARD.encode(credentials))));
+            let credentials = basic_value(userinfo.user(), userinfo.password());
+            lines.push(Line::new("Authorization", credentials));
         }
         Self {
             resource: address.resource().to_owned(),
             lines,
             subprotocols: Vec::new(),
+            secret_subprotocols: Vec::new(),
             extensions: Vec::new(),
             compression: None,
         }
@@ -94,11 +101,7 @@ impl RequestHead {
         if let Some(reason) = reserved(name) {
             return Err(FieldError::Reserved { name: name.to_owned(), reason }.into());
         }
-        let line = Line::new(name, value.as_ref());
-        match self.lines.iter_mut().find(|old| is_single(name) && old.name.eq_ignore_ascii_case(name)) {
-            Some(old) => *old = line,
-            None => self.lines.push(line),
-        }
+        self.put(Line::new(name, value.as_ref()));
         Ok(self)
     }
 
@@ -111,7 +114,7 @@ impl RequestHead {
         if name.eq_ignore_ascii_case("Host") || reserved(name).is_some() {
             return Err(RequestError::Required { name: name.to_owned() });
         }
-        self.lines.retain(|line| !line.name.eq_ignore_ascii_case(name));
+        self.drop_lines(name);
         Ok(self)
     }
 
@@ -140,6 +143,9 @@ impl RequestHead {
                 None => continue,
             };
             ordered.line(name, value)?;
+            if let (Some(old), Some(new)) = (self.find(name), ordered.lines.last_mut()) {
+                new.is_secret = old.is_secret;
+            }
         }
         for name in ["Host", "Connection", "Upgrade", "Authorization"] {
             if let (None, Some(line)) = (ordered.find(name), self.find(name)) {
@@ -199,6 +205,22 @@ impl RequestHead {
         self.lines.iter().find(|line| line.name.eq_ignore_ascii_case(name))
     }
 
+    pub(super) fn find_mut(&mut self, name: &str) -> Option<&mut Line> {
+        self.lines.iter_mut().find(|line| line.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Adds a line, in the place of the one of its name where there may be only one.
+    pub(super) fn put(&mut self, line: Line) {
+        match self.find_mut(&line.name) {
+            Some(old) if is_single(&line.name) => *old = line,
+            _ => self.lines.push(line),
+        }
+    }
+
+    pub(super) fn drop_lines(&mut self, name: &str) {
+        self.lines.retain(|line| !line.name.eq_ignore_ascii_case(name));
+    }
+
     /// Sets the subprotocols offered, the one liked best first. None by default.
     ///
     /// # Errors
@@ -218,7 +240,7 @@ impl RequestHead {
                 return Err(RequestError::DuplicateSubprotocol { name: name.clone() });
             }
         }
-        self.lines.retain(|line| !line.name.eq_ignore_ascii_case(PROTOCOL));
+        self.drop_lines(PROTOCOL);
         self.subprotocols = subprotocols;
         Ok(self)
     }
@@ -264,8 +286,15 @@ impl RequestHead {
         let key = STANDARD.encode(nonce);
         let mut bytes = format!("GET {} HTTP/1.1\r\n", self.resource).into_bytes();
         for line in &self.lines {
-            let is_key = line.name.eq_ignore_ascii_case(KEY);
-            put_line(&mut bytes, &line.name, if is_key { key.as_bytes() } else { &line.value });
+            if line.name.eq_ignore_ascii_case(KEY) {
+                put_line(&mut bytes, &line.name, key.as_bytes());
+            } else if line.name.eq_ignore_ascii_case(PROTOCOL) {
+                let own = str::from_utf8(&line.value).expect("its members are tokens");
+                let offered: Vec<&str> = iter::once(own).chain(self.more_secrets()).collect();
+                put_line(&mut bytes, &line.name, offered.join(", ").as_bytes());
+            } else {
+                put_line(&mut bytes, &line.name, &line.value);
+            }
         }
         if self.find(KEY).is_none() {
             put_line(&mut bytes, KEY, key.as_bytes());
@@ -273,8 +302,9 @@ impl RequestHead {
         if self.find(VERSION).is_none() {
             put_line(&mut bytes, VERSION, OUR_VERSION);
         }
-        if !self.subprotocols.is_empty() && self.find(PROTOCOL).is_none() {
-            put_line(&mut bytes, PROTOCOL, self.subprotocols.join(", ").as_bytes());
+        let offered = self.offered_subprotocols();
+        if !offered.is_empty() && self.find(PROTOCOL).is_none() {
+            put_line(&mut bytes, PROTOCOL, offered.join(", ").as_bytes());
         }
         let offers: Vec<String> =
             self.compression.iter().map(Deflate::offer).chain(self.extensions.iter().cloned()).collect();
@@ -301,8 +331,14 @@ impl RequestHead {
     }
 
     /// The subprotocols a server may choose from.
-    pub(super) fn offered_subprotocols(&self) -> &[String] {
-        &self.subprotocols
+    pub(super) fn offered_subprotocols(&self) -> Vec<&str> {
+        self.subprotocols.iter().map(String::as_str).chain(self.more_secrets()).collect()
+    }
+
+    /// The secret subprotocols that are not among the others.
+    fn more_secrets(&self) -> impl Iterator<Item = &str> {
+        let more = self.secret_subprotocols.iter().filter(|name| !self.subprotocols.contains(name));
+        more.map(String::as_str)
     }
 
     /// The compression offered.
@@ -319,10 +355,13 @@ impl RequestHead {
 
 impl fmt::Debug for RequestHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown =
+            |name| if self.secret_subprotocols.iter().any(|secret| secret == name) { "…" } else { name };
+        let subprotocols: Vec<_> = self.offered_subprotocols().into_iter().map(shown).collect();
         f.debug_struct("RequestHead")
             .field("path", &self.resource.split('?').next().unwrap_or_default())
             .field("lines", &self.lines.iter().map(|line| &line.name).collect::<Vec<_>>())
-            .field("subprotocols", &self.subprotocols)
+            .field("subprotocols", &subprotocols)
             .field("extensions", &self.extensions)
             .finish()
     }
@@ -382,6 +421,13 @@ pub enum RequestError {
         /// The name as it was given.
         name: String,
     },
+    /// A token, user, password, cookie or secret subprotocol that cannot be sent. It is not repeated here.
+    Credential {
+        /// What cannot be sent.
+        what: &'static str,
+        /// What to use instead.
+        needed: &'static str,
+    },
     /// An extension offer that does not follow RFC 6455 9.1.
     InvalidExtension {
         /// The offer as it was given.
@@ -431,6 +477,7 @@ impl fmt::Display for RequestError {
             Self::DuplicateSubprotocol { name } => {
                 write!(f, "the subprotocol {:?} is offered twice: offer it once", shortened(name))
             }
+            Self::Credential { what, needed } => write!(f, "the {what} cannot be sent: {needed}"),
             Self::InvalidExtension { offer } => write!(
                 f,
                 "the extension offer {:?} is malformed: write it as in \"name; parameter=value\"",

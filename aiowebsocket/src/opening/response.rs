@@ -114,6 +114,7 @@ pub(super) struct Agreement {
 pub(super) struct Offer {
     accept: ExpectedAccept,
     subprotocols: Vec<String>,
+    secrets: Vec<String>,
     extensions: Vec<String>,
     compression: Option<Deflate>,
 }
@@ -122,7 +123,8 @@ impl Offer {
     pub(super) fn new(request: &RequestHead, accept: ExpectedAccept) -> Self {
         Self {
             accept,
-            subprotocols: request.offered_subprotocols().to_vec(),
+            subprotocols: request.offered_subprotocols().into_iter().map(str::to_owned).collect(),
+            secrets: request.secret_subprotocols.clone(),
             extensions: request.offered_extensions(),
             compression: request.offered_compression(),
         }
@@ -206,7 +208,12 @@ impl Offer {
         };
         match self.subprotocols.iter().find(|offered| offered.as_bytes() == value.as_bytes()) {
             Some(agreed) => Ok(Some(agreed.clone())),
-            None => Err(HandshakeError::SubprotocolNotOffered { name: readable(value) }),
+            None => {
+                // Some servers send the whole offer back.
+                let hide = |text: String, secret: &String| text.replace(secret, "…");
+                let name = self.secrets.iter().fold(readable(value), hide);
+                Err(HandshakeError::SubprotocolNotOffered { name })
+            }
         }
     }
 }

@@ -165,6 +165,17 @@ impl Address {
         &self.resource
     }
 
+    /// The same but for path and query.
+    pub(super) fn with_resource(&self, resource: &str) -> Result<Self, UrlError> {
+        refuse_forbidden(resource)?;
+        Ok(Self { resource: parse_resource(resource)?, ..self.clone() })
+    }
+
+    /// Whether both are reached in the same way at the same host and port: what one may know, the other may.
+    pub(super) fn is_same_origin(&self, other: &Self) -> bool {
+        (self.scheme, &self.host, self.port) == (other.scheme, &other.host, other.port)
+    }
+
     /// The value of the Host header: the host, an IPv6 address in brackets, and the port unless it is the default
     /// one (RFC 6455 4.1).
     pub fn authority_for_host_header(&self) -> String {

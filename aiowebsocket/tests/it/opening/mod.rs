@@ -5,6 +5,9 @@
 mod accept;
 mod address;
 mod cases;
+mod credentials;
+mod dial;
+mod redirect;
 mod refusal;
 mod request;
 
