@@ -8,8 +8,11 @@ mod deflate;
 #[path = "without_deflate.rs"]
 mod deflate;
 pub mod keys;
+pub mod layer;
 pub mod opening;
 pub mod protocol;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 #[cfg(feature = "tokio")]
 pub use client::{
@@ -19,5 +22,8 @@ pub use client::{
 };
 #[cfg(feature = "deflate")]
 pub use deflate::{Agreed, Deflate};
-pub use opening::{Proxy, ProxyRules};
+pub use layer::{TlsError, TlsFault, TlsInfo};
+pub use opening::{Milestone, OpenLimits, OpenStep, Proxy, ProxyRules};
 pub use protocol::{CloseCode, Config, KeepAlive, Kind, Role};
+#[cfg(feature = "tls")]
+pub use tls::Tls;

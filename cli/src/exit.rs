@@ -115,7 +115,7 @@ impl Place {
                 HandshakeError::Refused(refusal) => (Exit::Refused, format!("{url}: {}", refused(refusal))),
                 error => (Exit::Refused, format!("{url}: {error}")),
             },
-            Error::Timeout(TimeLimit::Open) => (
+            Error::Timeout(TimeLimit::Open(_)) => (
                 Exit::Failed,
                 format!(
                     "{url}: not open within its time limit: does {host}:{port} answer, and does it speak WebSocket?"

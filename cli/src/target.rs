@@ -4,7 +4,7 @@ use std::io::{self, Write, stderr};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use aiowebsocket::{Connect, Error, TimeLimit, WebSocket};
+use aiowebsocket::{Connect, Error, OpenStep, TimeLimit, WebSocket};
 use clap::Args;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
@@ -92,7 +92,7 @@ pub(crate) async fn open_in_steps(
 ) -> Result<WebSocket<Tap<TcpStream>>, Error> {
     let stream = match timeout(OPEN_TIMEOUT, dial(place)).await {
         Ok(stream) => stream?,
-        Err(_) => return Err(Error::Timeout(TimeLimit::Open)),
+        Err(_) => return Err(Error::Timeout(TimeLimit::Open(OpenStep::Connect))),
     };
     let heads = Heads::default();
     let began = now();

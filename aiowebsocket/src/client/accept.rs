@@ -3,18 +3,22 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::error::{Error, TimeLimit};
 use super::handshake;
 use super::websocket::{Negotiated, WebSocket};
 #[cfg(feature = "deflate")]
 use crate::Deflate;
-use crate::opening::{Accepting, HeadLimits, Request};
+use crate::opening::{Accepting, HeadLimits, OpenStep, Request, Wire};
 use crate::protocol::{Config, Role};
+#[cfg(feature = "tls")]
+use crate::tls;
 
 /// How long the handshake may take. Ten seconds, as long as our client waits.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,7 +29,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// 505) before the error is returned.
 ///
 /// # Errors
-/// [`Error::Accept`] for an invalid request, [`Error::Refused`] where [`Accept::decide`] refused it, [`Error::Timeout`],
+/// [`Error::Tls`] where TLS was asked for and failed, [`Error::Accept`] for an invalid request, [`Error::Refused`] where [`Accept::decide`] refused it, [`Error::Timeout`],
 /// [`Error::Io`].
 ///
 /// # Cancel safety
@@ -38,6 +42,8 @@ pub fn accept<S>(stream: S) -> Accept<S> {
         decide: None,
         #[cfg(feature = "deflate")]
         compression: Some(Deflate::default()),
+        #[cfg(feature = "tls")]
+        tls: None,
         config: Config::default(),
         open_timeout: OPEN_TIMEOUT,
     }
@@ -54,6 +60,8 @@ pub struct Accept<S> {
     decide: Option<Decide>,
     #[cfg(feature = "deflate")]
     compression: Option<Deflate>,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<rustls::ServerConfig>>,
     config: Config,
     open_timeout: Duration,
 }
@@ -100,6 +108,14 @@ impl<S> Accept<S> {
         self
     }
 
+    /// Speaks TLS with the client first, by this configuration; [`tls::server_config`](crate::tls::server_config) makes one from two
+    /// files. Its handshake counts into [`open_timeout`](Self::open_timeout). Default: none.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
     /// Sets all limits and times of the open connection at once.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -121,45 +137,54 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accept<S> {
     pub async fn with_request(self) -> Result<(WebSocket<S>, Request), Error> {
         let Self { mut stream, subprotocols, headers, decide, config, open_timeout, .. } = self;
         let mut accepting = Accepting::new(HeadLimits::default());
+        let mut wire = Wire::default();
+        #[cfg(feature = "tls")]
+        if let Some(config) = self.tls {
+            wire.secure(tls::server_layer(config)?);
+        }
         #[cfg(feature = "deflate")]
         accepting.compression(self.compression)?;
         let open = async {
-            let request = handshake::run(&mut stream, &mut accepting).await?;
+            let request = handshake::run(&mut stream, &mut wire, &mut accepting).await?;
             if let Some(decide) = decide
                 && let Err(status) = decide(&request)
             {
                 accepting.refuse(status, &[], b"")?;
                 // The error to tell is the refusal, whether the client stayed to hear it or not.
-                _ = handshake::write_out(&mut stream, &mut accepting).await;
-                _ = stream.shutdown().await;
+                handshake::end(&mut stream, &mut wire, &mut accepting).await;
                 return Err(Error::Refused(status));
             }
             let chosen = subprotocols.into_iter().find(|name| request.subprotocols.contains(name));
             let headers: Vec<_> =
                 headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             accepting.accept(chosen.as_deref(), &headers)?;
-            handshake::write_out(&mut stream, &mut accepting).await.map_err(Error::Io)?;
+            handshake::write_out(&mut stream, &mut wire, &mut accepting).await?;
             Ok((chosen, accepting.take_leftover(), request))
         };
         let (chosen, leftover, request) = match tokio::time::timeout(open_timeout, open).await {
             Ok(opened) => opened?,
-            Err(_) => return Err(give_up(&mut stream, &mut accepting).await),
+            Err(_) => return Err(give_up(&mut stream, &mut wire, &mut accepting).await),
         };
         let negotiated = Negotiated { subprotocol: chosen, compression: accepting.agreed(), config };
-        Ok((WebSocket::from_upgraded(stream, Role::Server, negotiated, &leftover), request))
+        let layer = wire.take_layer();
+        Ok((WebSocket::from_opened(stream, Role::Server, negotiated, &leftover, layer), request))
     }
 }
 
 /// Time is up. A client whose request had begun is told so (408), if it takes the answer at once.
-async fn give_up<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, accepting: &mut Accepting) -> Error {
+async fn give_up<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    wire: &mut Wire,
+    accepting: &mut Accepting,
+) -> Error {
+    if !wire.is_open() {
+        return Error::Timeout(TimeLimit::Open(OpenStep::Tls));
+    }
+    let out_of_time = Error::Timeout(TimeLimit::Open(OpenStep::Upgrade));
     // The request has a deadline of its own from its first byte on; ours came first.
-    let Some(deadline) = accepting.next_timeout() else { return Error::Timeout(TimeLimit::Open) };
-    let Err(error) = accepting.handle_timeout(deadline) else { return Error::Timeout(TimeLimit::Open) };
-    let tell = async {
-        _ = handshake::write_out(stream, accepting).await;
-        _ = stream.shutdown().await;
-    };
-    _ = tokio::time::timeout(Duration::ZERO, tell).await;
+    let Some(deadline) = accepting.next_timeout() else { return out_of_time };
+    let Err(error) = accepting.handle_timeout(deadline) else { return out_of_time };
+    _ = tokio::time::timeout(Duration::ZERO, handshake::end(stream, wire, accepting)).await;
     error.into()
 }
 

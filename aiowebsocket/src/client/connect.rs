@@ -3,28 +3,30 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream};
 
-use super::error::{Error, TimeLimit};
-use super::gate::{Gate, Pass};
-use super::handshake;
+use super::driver::now;
+use super::error::Error;
+use super::gate::Gate;
+use super::opening::{self, Means, Open};
 use super::target::{Asked, Target};
 use super::websocket::{Negotiated, WebSocket};
 #[cfg(feature = "deflate")]
 use crate::Deflate;
-use crate::keys;
-use crate::opening::{Address, HeadLimits, Opening, RequestHead, Response};
+use crate::opening::{
+    Connecting, Milestone, OpenLimits, Opened, Proxy, ProxyChoice, ProxyRules, Redirects, RequestHead,
+    Response,
+};
 use crate::protocol::{Config, KeepAlive, Role};
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 
-/// How long opening may take as a whole. Ten seconds, as the widespread clients allow.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Opens a connection to a `ws://` address, or to what an `http::Request` asks for (feature `http`): `connect(url).await` with all defaults, or with options in between.
+/// Opens a connection to a `ws://` or `wss://` address, or to what an `http::Request` asks for (feature `http`): `connect(url).await` with all defaults, or with options in between.
 ///
 /// No task is spawned: an open connection moves only while one of its futures is polled, see [`WebSocket`].
 ///
@@ -43,7 +45,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// On await, the step that failed: [`Error::Url`], [`Error::Request`], [`Error::Dns`], [`Error::Connect`],
-/// [`Error::Handshake`], [`Error::Timeout`], [`Error::Io`]. A mistake in an option is told before anything is dialled.
+/// [`Error::Proxy`], [`Error::Tls`], [`Error::Handshake`], [`Error::Redirect`], [`Error::Timeout`], [`Error::Io`]. A mistake in an option is told before anything is dialled.
 ///
 /// # Cancel safety
 /// Dropping the future closes the socket and leaves nothing behind.
@@ -51,8 +53,9 @@ pub fn connect(target: impl Target) -> Connect {
     let connect = Connect {
         asked: target.ask(),
         config: Config::default(),
-        open_timeout: OPEN_TIMEOUT,
-        transport: Dial { gate: None },
+        limits: OpenLimits::default(),
+        means: Means::default(),
+        transport: Dial { proxies: ProxyChoice::Direct, redirects: Redirects::default() },
     };
     #[cfg(feature = "deflate")]
     let connect = connect.compression(Deflate::default());
@@ -65,19 +68,25 @@ pub struct Connect<T = Dial> {
     /// The first mistake in the options is kept until somebody awaits.
     asked: Result<Asked, Error>,
     config: Config,
-    open_timeout: Duration,
+    limits: OpenLimits,
+    means: Means,
     transport: T,
 }
 
-/// The transport of a plain [`connect`]: TCP to the host of the address.
+/// The transport of a plain [`connect`]: TCP to the host of the address, or to its proxy.
 #[derive(Clone, Debug)]
 pub struct Dial {
-    gate: Option<Gate>,
+    proxies: ProxyChoice,
+    redirects: Redirects,
 }
 
-/// A stream that somebody else connected: see [`Connect::over`].
+/// A stream that somebody else connected: see [`Connect::over`] and [`Connect::through`].
 #[derive(Clone, Copy, Debug)]
-pub struct Over<S>(S);
+pub struct Over<S> {
+    stream: S,
+    /// Whether TLS is still to be done where the address asks for it.
+    secure: bool,
+}
 
 impl<T> Connect<T> {
     /// Adds a header line, or replaces one of the defaults (`Host`, `User-Agent`) in its place. Spelling and order are
@@ -139,9 +148,30 @@ impl<T> Connect<T> {
         self
     }
 
-    /// How long opening may take as a whole: resolving, dialling and the handshake. Default 10 s.
+    /// How long opening may take as a whole, from looking up the name to the last redirect's handshake. Default 10 s.
     pub fn open_timeout(mut self, timeout: Duration) -> Self {
-        self.open_timeout = timeout;
+        self.limits.whole = Some(timeout);
+        self
+    }
+
+    /// How long each step of opening may take, and the whole. By default only the whole is limited.
+    pub fn open_limits(mut self, limits: OpenLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Calls `observer` at each step of opening with the time since the beginning. It is called while the connection opens, so it
+    /// should be quick. Neither credentials nor queries are shown to it.
+    pub fn observe(mut self, observer: impl Fn(Duration, &Milestone) + Send + Sync + 'static) -> Self {
+        self.means.observer = Some(std::sync::Arc::new(observer));
+        self
+    }
+
+    /// Whom `wss://` trusts, and who this client is: [`Tls`], or a `rustls::ClientConfig`. Default: [`Tls::default`], the
+    /// trust store of the operating system.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: impl Into<Tls>) -> Self {
+        self.means.tls = Some(tls.into());
         self
     }
 
@@ -164,11 +194,21 @@ impl<T> Connect<T> {
         self
     }
 
-    /// Runs the handshake over a stream that is connected already: through a tunnel, over TLS of your own, in memory.
-    /// The address still says what is asked for.
+    /// Runs the opening handshake over a stream that is ready for it: over TLS of your own where the address is `wss://`, or in
+    /// memory. The address still says what is asked for. No proxy is asked and no redirect followed.
     pub fn over<S>(self, stream: S) -> Connect<Over<S>> {
-        let Self { asked, config, open_timeout, transport: _ } = self;
-        Connect { asked, config, open_timeout, transport: Over(stream) }
+        self.with_transport(Over { stream, secure: false })
+    }
+
+    /// The same over a stream that leads to the server's port: through a tunnel of your own, a Unix socket, a serial line.
+    /// TLS, where the address is `wss://`, is done here.
+    pub fn through<S>(self, stream: S) -> Connect<Over<S>> {
+        self.with_transport(Over { stream, secure: true })
+    }
+
+    fn with_transport<U>(self, transport: U) -> Connect<U> {
+        let Self { asked, config, limits, means, transport: _ } = self;
+        Connect { asked, config, limits, means, transport }
     }
 
     fn ask(mut self, edit: impl FnOnce(&mut RequestHead) -> Result<(), Error>) -> Self {
@@ -185,7 +225,49 @@ impl Connect<Dial> {
     /// Waits until no other connection that was given this gate is opening to the same IP address and port (RFC 6455 4.1,
     /// item 2). Default: no gate, see [`Gate`]. The wait counts into [`open_timeout`](Self::open_timeout).
     pub fn gate(mut self, gate: &Gate) -> Self {
-        self.transport.gate = Some(gate.clone());
+        self.means.gate = Some(gate.clone());
+        self
+    }
+
+    /// Goes through this proxy, to every server that is asked. Default: none.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.transport.proxies = ProxyChoice::Through(Box::new(proxy));
+        self
+    }
+
+    /// Goes through the proxy that these rules name for the address, if any:
+    /// [`proxies_from_env`](Self::proxies_from_env) for those of the environment.
+    pub fn proxy_rules(mut self, rules: ProxyRules) -> Self {
+        self.transport.proxies = ProxyChoice::ByRules(Box::new(rules));
+        self
+    }
+
+    /// Goes through the proxy that the environment names for the address: `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`, as
+    /// [`ProxyRules`] tells. Read now. Default: the environment is not asked, since a library does not know whom it was meant
+    /// for.
+    pub fn proxies_from_env(self) -> Self {
+        self.proxy_rules(ProxyRules::from_variables(|name| std::env::var(name).ok()))
+    }
+
+    /// Follows at most so many redirects (301, 302, 303, 307, 308). Default 5; 0 makes each an
+    /// [`Error::Handshake`]. Credentials go to the same scheme, host and port only, and `wss://` never becomes `ws://`.
+    pub fn redirects(mut self, limit: u8) -> Self {
+        self.transport.redirects = Redirects::new(limit);
+        self
+    }
+
+    /// Connects from this local address; port 0 lets the system choose one. Addresses of the other family then fail.
+    pub fn local_address(mut self, address: SocketAddr) -> Self {
+        self.means.local = Some(address);
+        self
+    }
+
+    /// Sets options of each socket before it connects: buffer sizes, an interface, a mark. TCP_NODELAY is on already.
+    pub fn socket_options(
+        mut self,
+        set: impl Fn(&TcpSocket) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.means.socket = Some(std::sync::Arc::new(set));
         self
     }
 }
@@ -197,22 +279,11 @@ impl<T: Transport> Connect<T> {
     /// # Errors
     /// As [`connect`].
     pub async fn with_response(self) -> Result<(WebSocket<T::Stream>, Response), Error> {
-        let Self { asked, config, open_timeout, transport } = self;
-        let Asked { address, request } = asked?;
-        let open = async {
-            let nonce = keys::nonce().map_err(Error::Io)?;
-            let mut opening = Opening::new(request, nonce, HeadLimits::default())?;
-            let (mut stream, _pass) = transport.connect(&address).await?;
-            let opened = handshake::run(&mut stream, &mut opening).await?;
-            let negotiated =
-                Negotiated { subprotocol: opened.subprotocol, compression: opened.compression, config };
-            let ws = WebSocket::from_upgraded(stream, Role::Client, negotiated, &opened.leftover);
-            Ok((ws, opened.response))
-        };
-        match tokio::time::timeout(open_timeout, open).await {
-            Ok(opened) => opened,
-            Err(_) => Err(Error::Timeout(TimeLimit::Open)),
-        }
+        let Self { asked, config, limits, means, transport } = self;
+        let (stream, (opened, layer)) = transport.open(asked?, limits, &means).await?;
+        let Opened { response, subprotocol, compression, leftover, .. } = opened;
+        let negotiated = Negotiated { subprotocol, compression, config };
+        Ok((WebSocket::from_opened(stream, Role::Client, negotiated, &leftover, layer), response))
     }
 }
 
@@ -240,12 +311,14 @@ pub trait Transport: sealed::Sealed + Send + 'static {
     /// The stream.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The stream, connected, and the right to go on with the handshake.
+    /// Opens a connection over it.
     #[doc(hidden)]
-    fn connect(
+    fn open(
         self,
-        address: &Address,
-    ) -> impl Future<Output = Result<(Self::Stream, Option<Pass>), Error>> + Send;
+        asked: Asked,
+        limits: OpenLimits,
+        means: &Means,
+    ) -> impl Future<Output = Result<(Self::Stream, Open), Error>> + Send;
 }
 
 mod sealed {
@@ -257,59 +330,28 @@ mod sealed {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for Over<S> {
     type Stream = S;
 
-    async fn connect(self, _: &Address) -> Result<(S, Option<Pass>), Error> {
-        Ok((self.0, None))
+    async fn open(
+        mut self,
+        Asked { address, request }: Asked,
+        limits: OpenLimits,
+        means: &Means,
+    ) -> Result<(S, Open), Error> {
+        let machine = Connecting::over(address, request, self.secure, limits, now());
+        let opened = opening::over(machine, &mut self.stream, means).await?;
+        Ok((self.stream, opened))
     }
 }
 
 impl Transport for Dial {
     type Stream = TcpStream;
 
-    async fn connect(self, address: &Address) -> Result<(TcpStream, Option<Pass>), Error> {
-        if address.is_secure() {
-            return Err(Error::Connect(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "wss:// needs TLS, which this version cannot do by itself: use ws://, or .over(a TLS stream)",
-            )));
-        }
-        let addresses = resolve(address).await?;
-        let (stream, pass) = dial(&addresses, self.gate.as_ref()).await.map_err(Error::Connect)?;
-        // Messages are written whole, so waiting for more to fill a packet only adds delay.
-        stream.set_nodelay(true).map_err(Error::Connect)?;
-        Ok((stream, pass))
+    async fn open(
+        self,
+        Asked { address, request }: Asked,
+        limits: OpenLimits,
+        means: &Means,
+    ) -> Result<(TcpStream, Open), Error> {
+        let machine = Connecting::new(address, request, self.proxies, self.redirects, limits, now());
+        opening::dial(machine, means).await
     }
-}
-
-/// The addresses of the host; a literal address asks nobody.
-async fn resolve(address: &Address) -> Result<Vec<SocketAddr>, Error> {
-    let host = address.dial_host();
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, address.port())]);
-    }
-    let found: Vec<_> = lookup_host((host.as_str(), address.port())).await.map_err(Error::Dns)?.collect();
-    if found.is_empty() {
-        let none = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
-        return Err(Error::Dns(none));
-    }
-    Ok(found)
-}
-
-/// The first address that answers, in the resolver's order; the error names each with its cause.
-async fn dial(addresses: &[SocketAddr], gate: Option<&Gate>) -> io::Result<(TcpStream, Option<Pass>)> {
-    let mut kind = io::ErrorKind::NotFound;
-    let mut causes = Vec::new();
-    for address in addresses {
-        let pass = match gate {
-            Some(gate) => Some(gate.enter(*address).await),
-            None => None,
-        };
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok((stream, pass)),
-            Err(error) => {
-                kind = error.kind();
-                causes.push(format!("{address}: {error}"));
-            }
-        }
-    }
-    Err(io::Error::new(kind, causes.join("; ")))
 }

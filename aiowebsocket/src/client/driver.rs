@@ -142,9 +142,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     // The first bytes come through the read buffer: a header alone takes no memory.
                     match len - self.large.len() {
                         0 => {}
+                        _ if !self.machine.reads_direct() => {}
                         missing if missing == len => ready!(self.poll_more(cx, None)),
                         missing => ready!(self.poll_more(cx, Some(missing))),
                     }
+                }
+                Step::End if self.machine.tls_error().is_some() => {
+                    // The peer is told what is wrong, if it takes that at once.
+                    self.poll_output(cx);
+                    return Poll::Ready(Step::End);
                 }
                 step => return Poll::Ready(step),
             }
@@ -451,7 +457,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     #[cold]
     fn not_open(&mut self) -> Error {
         match self.machine.outcome() {
-            Some(ending) => Error::from_ending(ending, self.broken.as_ref()),
+            Some(ending) => Error::from_ending(ending, self.broken.as_ref(), self.machine.tls_error()),
             None => UsageError::NotOpen.into(),
         }
     }
@@ -460,7 +466,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     #[cold]
     pub(super) fn error(&self) -> Error {
         let ending = self.machine.outcome().unwrap_or(Ending::Abnormal);
-        Error::from_ending(ending, self.broken.as_ref())
+        Error::from_ending(ending, self.broken.as_ref(), self.machine.tls_error())
     }
 
     /// What `recv` says at the end: nothing where the peer closed without complaint, else the error.
@@ -581,6 +587,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 return Poll::Ready(false);
             }
             let output = self.machine.output(&mut next_key);
+            if output.front().is_empty() {
+                // TLS failed, as the machine tells.
+                self.write_broken = true;
+                continue;
+            }
             let stream = Pin::new(&mut self.stream);
             let written = if output.is_contiguous() {
                 ready!(stream.poll_write(cx, output.front()))
@@ -593,9 +604,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Ok(0) => self.break_write(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     self.unflushed = true;
-                    self.sent += n as u64;
+                    self.sent += self.machine.written(n) as u64;
                     self.moves += 1;
-                    self.machine.written(n);
                 }
                 Err(error) => self.break_write(error),
             }

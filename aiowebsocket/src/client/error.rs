@@ -5,7 +5,11 @@ use std::io;
 
 use http::StatusCode;
 
-use crate::opening::{AcceptError, HandshakeError, ReplyError, RequestError, UrlError};
+use crate::layer::TlsError;
+use crate::opening::{
+    AcceptError, HandshakeError, OpenStep, ProxyFault, ProxyRulesError, RedirectError, ReplyError,
+    RequestError, UrlError,
+};
 use crate::protocol::{CloseCode, Ending, PeerError, Timeout, UsageError};
 
 /// What went wrong, by the step that failed. Small, because every result carries room for one: what is large is boxed.
@@ -18,8 +22,17 @@ pub enum Error {
     Request(Box<RequestError>),
     /// The name could not be resolved, or has no address.
     Dns(io::Error),
-    /// No connection to the host could be made.
+    /// No connection to the host, or to its proxy, could be made. Inside is a [`DialError`](crate::opening::DialError), which has each
+    /// address with its cause.
     Connect(io::Error),
+    /// What the environment, or whose rules they are, says about proxies is wrong. Nothing was dialled.
+    ProxyRules(Box<ProxyRulesError>),
+    /// The proxy opened no tunnel; a refusal keeps its status, headers and the first part of its body.
+    Proxy(Box<ProxyFault>),
+    /// The connection could not be made secure, or is no more.
+    Tls(Box<TlsError>),
+    /// The server sent us where nobody may.
+    Redirect(Box<RedirectError>),
     /// The server's side of the opening handshake is wrong, or it refused; a refusal keeps status, headers and the
     /// first part of the body.
     Handshake(Box<HandshakeError>),
@@ -52,8 +65,10 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeLimit {
-    /// Opening as a whole: dialling and the handshake.
-    Open,
+    /// Opening as a whole; it ran out during this step.
+    Open(OpenStep),
+    /// One step of opening, whose own limit it was.
+    Step(OpenStep),
     /// The peer sent no byte within the keep-alive's timeout after a ping.
     KeepAlive,
     /// The closing handshake.
@@ -64,9 +79,9 @@ impl Error {
     /// Whether the same call may succeed later: the network or the server was at fault for now, not the call.
     pub fn is_retryable(&self) -> bool {
         match self {
-            // What this version cannot do, it cannot do later either.
-            Self::Connect(error) => error.kind() != io::ErrorKind::Unsupported,
-            Self::Dns(_) | Self::Timeout(_) | Self::Io(_) => true,
+            Self::Connect(_) | Self::Dns(_) | Self::Timeout(_) | Self::Io(_) => true,
+            Self::Proxy(fault) => fault.is_retryable(),
+            Self::Tls(error) => error.is_retryable(),
             Self::Closed { code, .. } => !matches!(
                 *code,
                 CloseCode::PROTOCOL_ERROR
@@ -86,6 +101,8 @@ impl Error {
                 _ => false,
             },
             Self::Url(_)
+            | Self::ProxyRules(_)
+            | Self::Redirect(_)
             | Self::Request(_)
             | Self::Accept(_)
             | Self::Refused(_)
@@ -96,12 +113,13 @@ impl Error {
         }
     }
 
-    pub(super) fn from_ending(ending: Ending, broken: Option<&io::Error>) -> Self {
+    pub(super) fn from_ending(ending: Ending, broken: Option<&io::Error>, tls: Option<&TlsError>) -> Self {
         match ending {
             Ending::Closed(frame) => Self::Closed { code: frame.code, reason: frame.reason.into() },
-            Ending::Abnormal => match broken {
-                Some(error) => Self::Io(copy(error)),
-                None => Self::Closed { code: CloseCode::ABNORMAL, reason: Box::default() },
+            Ending::Abnormal => match (broken, tls) {
+                (Some(error), _) => Self::Io(copy(error)),
+                (None, Some(error)) => Self::Tls(Box::new(error.clone())),
+                (None, None) => Self::Closed { code: CloseCode::ABNORMAL, reason: Box::default() },
             },
             Ending::Failed(error) if error.close_code() == CloseCode::TOO_BIG => {
                 Self::TooBig(Box::new(error))
@@ -128,12 +146,19 @@ impl fmt::Display for Error {
             Self::Request(error) => error.fmt(f),
             Self::Dns(error) => write!(f, "the host name could not be resolved: {error}"),
             Self::Connect(error) => write!(f, "no connection could be made: {error}"),
+            Self::ProxyRules(error) => error.fmt(f),
+            Self::Proxy(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
+            Self::Redirect(error) => error.fmt(f),
             Self::Handshake(error) => error.fmt(f),
             Self::Accept(error) => error.fmt(f),
             Self::Refused(status) => write!(f, "the request was refused with {status}"),
             Self::Reply(error) => error.fmt(f),
             Self::Protocol(error) | Self::TooBig(error) => error.fmt(f),
-            Self::Timeout(TimeLimit::Open) => write!(f, "the connection was not open within its time limit"),
+            Self::Timeout(TimeLimit::Open(step)) => {
+                write!(f, "the connection was not open within its time limit, which ran out during {step}")
+            }
+            Self::Timeout(TimeLimit::Step(step)) => write!(f, "{step} was not done within its time limit"),
             Self::Timeout(TimeLimit::KeepAlive) => {
                 write!(f, "the peer is silent: no byte came within the time limit after a ping")
             }
@@ -159,6 +184,10 @@ impl std::error::Error for Error {
             Self::Url(error) => Some(error),
             Self::Request(error) => Some(error),
             Self::Dns(error) | Self::Connect(error) | Self::Io(error) => Some(error),
+            Self::ProxyRules(error) => Some(error),
+            Self::Proxy(error) => Some(error),
+            Self::Tls(error) => Some(error),
+            Self::Redirect(error) => Some(error),
             Self::Handshake(error) => Some(error),
             Self::Accept(error) => Some(error),
             Self::Protocol(error) | Self::TooBig(error) => Some(error),
@@ -190,6 +219,12 @@ impl From<RequestError> for Error {
 impl From<HandshakeError> for Error {
     fn from(error: HandshakeError) -> Self {
         Self::Handshake(Box::new(error))
+    }
+}
+
+impl From<TlsError> for Error {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(Box::new(error))
     }
 }
 

@@ -50,9 +50,8 @@ impl Inner {
 }
 
 /// The right to be connecting; given up when the handshake is over, one way or the other.
-#[doc(hidden)]
 #[derive(Debug)]
-pub struct Pass {
+pub(super) struct Pass {
     gate: Gate,
     address: SocketAddr,
 }

@@ -1,167 +1,86 @@
-//! The pump of the opening handshake, for both sides: writes what the machine has, reads, sleeps.
+//! The pump of the server's opening handshake: writes what the machine has, reads, sleeps; through TLS where there is any.
 
-use std::io;
-
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::driver::now;
 use super::error::Error;
-use crate::opening::{AcceptProgress, Accepting, Opened, Opening, Progress, Request};
+use super::exchange::{self, Exchange, Turn};
+use crate::opening::{AcceptError, AcceptProgress, Accepting, Request, Wire};
 
-/// Bytes of one read. Heads of real servers have a few hundred.
-const READ: usize = 4 << 10;
-
-/// What the two handshake machines have in common.
-pub(super) trait Handshake {
-    type Outcome;
-
-    fn output(&self) -> &[u8];
-    fn written(&mut self, n: usize);
-    fn receive(&mut self, bytes: &[u8]) -> Result<Option<Self::Outcome>, Error>;
-    fn receive_end(&mut self) -> Result<Option<Self::Outcome>, Error>;
-    fn next_timeout(&self) -> Option<std::time::Instant>;
-    fn handle_timeout(&mut self) -> Result<Option<Self::Outcome>, Error>;
-}
-
-/// Runs a handshake up to its outcome. What the machine wants written is written before, also where it fails: the other side
+/// Runs the handshake up to the request. What the machine wants written is written before, also where it fails: the client
 /// learns why.
-pub(super) async fn run<S, H>(stream: &mut S, handshake: &mut H) -> Result<H::Outcome, Error>
+pub(super) async fn run<S>(
+    stream: &mut S,
+    wire: &mut Wire,
+    accepting: &mut Accepting,
+) -> Result<Request, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    H: Handshake,
 {
-    let mut buffer = vec![0; READ];
+    let mut exchange = Exchange::new();
     loop {
-        // A peer that refuses early may have closed its side: what it said is still there to be read.
-        let written = write_out(stream, handshake).await;
-        let progress = match read(stream, &mut buffer, handshake.next_timeout()).await {
-            Read::Bytes(n) => handshake.receive(&buffer[..n]),
-            Read::End => handshake.receive_end(),
-            Read::TimeIsUp => handshake.handle_timeout(),
-            Read::Broken(error) => return Err(Error::Io(written.err().unwrap_or(error))),
+        let progress = match exchange.turn(stream, wire.output(), accepting.next_timeout()).await {
+            Turn::Wrote(n) => {
+                wire.written(n);
+                continue;
+            }
+            Turn::Read(0) => requested(accepting.receive_end()),
+            Turn::Read(n) => receive(wire, accepting, exchange.bytes(n)),
+            Turn::TimeIsUp => requested(accepting.handle_timeout(now())),
+            Turn::Broken(error) => return Err(Error::Io(error)),
         };
         match progress {
-            Ok(Some(outcome)) => return Ok(outcome),
+            Ok(Some(request)) => return Ok(request),
             Ok(None) => {}
             Err(error) => {
                 // The error to tell is the handshake's.
-                _ = write_out(stream, handshake).await;
-                _ = stream.shutdown().await;
+                end(stream, wire, accepting).await;
                 return Err(error);
             }
         }
     }
 }
 
+fn receive(wire: &mut Wire, accepting: &mut Accepting, bytes: &[u8]) -> Result<Option<Request>, Error> {
+    let mut request = None;
+    wire.receive(bytes, |_, plain| -> Result<bool, Error> {
+        if plain.is_empty() {
+            return Ok(true);
+        }
+        request = requested(accepting.receive(plain, now()))?.or(request.take());
+        Ok(request.is_none())
+    })?;
+    Ok(request)
+}
+
+fn requested(progress: Result<AcceptProgress, AcceptError>) -> Result<Option<Request>, Error> {
+    match progress? {
+        AcceptProgress::More => Ok(None),
+        AcceptProgress::Request(request) => Ok(Some(request)),
+    }
+}
+
 /// Writes everything that the machine has.
-pub(super) async fn write_out<S, H>(stream: &mut S, handshake: &mut H) -> io::Result<()>
+pub(super) async fn write_out<S>(
+    stream: &mut S,
+    wire: &mut Wire,
+    accepting: &mut Accepting,
+) -> Result<(), Error>
 where
     S: AsyncWrite + Unpin,
-    H: Handshake,
 {
-    while !handshake.output().is_empty() {
-        let n = stream.write(handshake.output()).await?;
-        if n == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        handshake.written(n);
+    let n = accepting.output().len();
+    if n > 0 {
+        wire.send(accepting.output())?;
+        accepting.written(n);
     }
-    stream.flush().await
+    exchange::write_out(stream, wire, |wire| wire.output(), Wire::written).await.map_err(Error::Io)
 }
 
-enum Read {
-    Bytes(usize),
-    End,
-    TimeIsUp,
-    Broken(io::Error),
-}
-
-async fn read<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    buffer: &mut [u8],
-    until: Option<std::time::Instant>,
-) -> Read {
-    let read = match until {
-        None => stream.read(buffer).await,
-        Some(until) => match timeout_at(Instant::from_std(until), stream.read(buffer)).await {
-            Ok(read) => read,
-            Err(_) => return Read::TimeIsUp,
-        },
-    };
-    match read {
-        Ok(0) => Read::End,
-        Ok(n) => Read::Bytes(n),
-        Err(error) => Read::Broken(error),
-    }
-}
-
-impl Handshake for Opening {
-    type Outcome = Opened;
-
-    fn output(&self) -> &[u8] {
-        self.output()
-    }
-
-    fn written(&mut self, n: usize) {
-        self.written(n);
-    }
-
-    fn receive(&mut self, bytes: &[u8]) -> Result<Option<Opened>, Error> {
-        Ok(opened(self.receive(bytes, now())?))
-    }
-
-    fn receive_end(&mut self) -> Result<Option<Opened>, Error> {
-        Ok(opened(self.receive_end(now())?))
-    }
-
-    fn next_timeout(&self) -> Option<std::time::Instant> {
-        self.next_timeout()
-    }
-
-    fn handle_timeout(&mut self) -> Result<Option<Opened>, Error> {
-        Ok(opened(self.handle_timeout(now())?))
-    }
-}
-
-fn opened(progress: Progress) -> Option<Opened> {
-    match progress {
-        Progress::More => None,
-        Progress::Open(opened) => Some(opened),
-    }
-}
-
-impl Handshake for Accepting {
-    type Outcome = Request;
-
-    fn output(&self) -> &[u8] {
-        self.output()
-    }
-
-    fn written(&mut self, n: usize) {
-        self.written(n);
-    }
-
-    fn receive(&mut self, bytes: &[u8]) -> Result<Option<Request>, Error> {
-        Ok(requested(self.receive(bytes, now())?))
-    }
-
-    fn receive_end(&mut self) -> Result<Option<Request>, Error> {
-        Ok(requested(self.receive_end()?))
-    }
-
-    fn next_timeout(&self) -> Option<std::time::Instant> {
-        self.next_timeout()
-    }
-
-    fn handle_timeout(&mut self) -> Result<Option<Request>, Error> {
-        Ok(requested(self.handle_timeout(now())?))
-    }
-}
-
-fn requested(progress: AcceptProgress) -> Option<Request> {
-    match progress {
-        AcceptProgress::More => None,
-        AcceptProgress::Request(request) => Some(request),
-    }
+/// Writes the last that there is to say, and the end of TLS and of the stream.
+pub(super) async fn end<S: AsyncWrite + Unpin>(stream: &mut S, wire: &mut Wire, accepting: &mut Accepting) {
+    _ = write_out(stream, wire, accepting).await;
+    wire.close();
+    _ = write_out(stream, wire, accepting).await;
+    _ = stream.shutdown().await;
 }

@@ -13,6 +13,7 @@ use super::error::Error;
 use super::message::{Event, Message, MessageRef, Outgoing, Part};
 use super::split::{self, Receiver, Sender};
 use crate::deflate::Agreed;
+use crate::layer::{Layer, TlsInfo};
 use crate::protocol::{CloseCode, Config, Connection, Place, Role, Step};
 
 /// An open WebSocket over the stream `S`.
@@ -48,8 +49,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A connection over a stream whose opening handshake somebody else has done, an HTTP server that upgrades for
     /// example. `leftover` are bytes that were read behind the handshake. See the examples `hyper` and `axum`.
     pub fn from_upgraded(stream: S, role: Role, negotiated: Negotiated, leftover: &[u8]) -> Self {
+        Self::from_opened(stream, role, negotiated, leftover, None)
+    }
+
+    /// The same, over a layer of TLS that was opened before.
+    pub(super) fn from_opened(
+        stream: S,
+        role: Role,
+        negotiated: Negotiated,
+        leftover: &[u8],
+        layer: Option<Box<dyn Layer>>,
+    ) -> Self {
         let Negotiated { subprotocol, compression, config } = negotiated;
         let mut machine = Connection::new(role, config, leftover, now());
+        if let Some(layer) = layer {
+            machine.secure(layer);
+        }
         if let Some(agreed) = compression {
             machine.compress(agreed);
         }
@@ -287,6 +302,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.driver.machine.compression()
     }
 
+    /// What TLS agreed on, where the connection is secure by this library.
+    pub fn tls(&self) -> Option<TlsInfo> {
+        self.driver.machine.tls_info()
+    }
+
     /// The round-trip time of the newest ping that was answered, keep-alive's included.
     pub fn latency(&self) -> Option<Duration> {
         self.driver.machine.round_trip().map(|(_, round_trip)| round_trip)
@@ -320,7 +340,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// Lost are: what was queued and not written ([`flush`](Self::flush) first); messages that arrived while a `send` or `ping`
     /// waited and were not received; and the begun part of a message that is still arriving, without which the rest makes no
-    /// sense. So take a connection apart between two messages.
+    /// sense. So take a connection apart between two messages. Of a connection that is secure by this library the keys are lost too.
     pub fn into_inner(self) -> (S, Vec<u8>) {
         let leftover = self.driver.machine.unread().to_vec();
         (self.driver.stream, leftover)

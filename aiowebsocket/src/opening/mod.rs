@@ -12,6 +12,7 @@
 
 mod accept;
 mod body;
+mod connecting;
 mod credentials;
 #[cfg(feature = "deflate")]
 mod deflate;
@@ -22,15 +23,18 @@ mod dial;
 mod error;
 mod extension;
 mod http;
+mod milestone;
 mod proxy;
 mod proxy_rules;
 mod redirect;
 mod refusal;
 mod request;
 mod response;
+mod shown;
 mod tunnel;
 mod upgrade;
 mod url;
+mod wire;
 
 use std::fmt;
 use std::mem;
@@ -40,10 +44,12 @@ use std::time::{Duration, Instant};
 use ::http::StatusCode;
 
 pub use self::accept::{AcceptProgress, Accepting};
+pub use self::connecting::{ConnectError, Connecting, Next, OPEN_TIMEOUT, OpenLimits, OpenStep, ProxyChoice};
 pub use self::dial::{Attempt, AttemptId, DialError, Dialling};
 pub use self::error::{AcceptError, HandshakeError, OutOfRange, ParameterFault, ReplyError};
 pub use self::extension::Extension;
 pub use self::http::{FieldError, HeadFault, HeadLimits, accept_value};
+pub use self::milestone::Milestone;
 pub use self::proxy::{Proxy, ProxyError, ProxyScheme};
 pub use self::proxy_rules::{ProxyRules, ProxyRulesError};
 pub use self::redirect::{RedirectError, RedirectFault, Redirects};
@@ -53,6 +59,8 @@ pub use self::response::Response;
 pub use self::tunnel::{ProxyFault, SocksReply, Tunnel, TunnelProgress, TunnelTarget};
 pub use self::upgrade::Request;
 pub use self::url::{Address, Host, Scheme, UrlError, Userinfo};
+#[cfg(feature = "tokio")]
+pub(crate) use self::wire::Wire;
 
 use self::refusal::PendingRefusal;
 use self::response::{Offer, ResponseReader};

@@ -335,6 +335,21 @@ impl RequestHead {
         self.subprotocols.iter().map(String::as_str).chain(self.more_secrets()).collect()
     }
 
+    /// The subprotocols offered, the secret ones as `…`.
+    pub(super) fn shown_subprotocols(&self) -> Vec<&str> {
+        let shown = |name| if self.is_secret_subprotocol(name) { "…" } else { name };
+        self.offered_subprotocols().into_iter().map(shown).collect()
+    }
+
+    pub(super) fn is_secret_subprotocol(&self, name: &str) -> bool {
+        self.secret_subprotocols.iter().any(|secret| secret == name)
+    }
+
+    /// Whether the lines of this name were given as secrets.
+    pub(super) fn is_secret(&self, name: &str) -> bool {
+        self.lines.iter().any(|line| line.is_secret && line.name.eq_ignore_ascii_case(name))
+    }
+
     /// The secret subprotocols that are not among the others.
     fn more_secrets(&self) -> impl Iterator<Item = &str> {
         let more = self.secret_subprotocols.iter().filter(|name| !self.subprotocols.contains(name));
@@ -355,13 +370,10 @@ impl RequestHead {
 
 impl fmt::Debug for RequestHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown =
-            |name| if self.secret_subprotocols.iter().any(|secret| secret == name) { "…" } else { name };
-        let subprotocols: Vec<_> = self.offered_subprotocols().into_iter().map(shown).collect();
         f.debug_struct("RequestHead")
             .field("path", &self.resource.split('?').next().unwrap_or_default())
             .field("lines", &self.lines.iter().map(|line| &line.name).collect::<Vec<_>>())
-            .field("subprotocols", &subprotocols)
+            .field("subprotocols", &self.shown_subprotocols())
             .field("extensions", &self.extensions)
             .finish()
     }

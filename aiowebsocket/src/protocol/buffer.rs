@@ -75,7 +75,7 @@ pub(super) fn give(memory: Vec<u8>) {
 ///
 /// INVARIANT: `start <= end <= memory.len()`; memory is empty, pooled, or of the rest's own size.
 #[derive(Debug, Default)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     memory: Vec<u8>,
     start: usize,
     end: usize,
@@ -88,33 +88,33 @@ pub(super) struct Buffer {
 impl Buffer {
     /// Bytes that wait.
     #[inline]
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.memory[self.start..self.end]
     }
 
     /// The waiting bytes of `range`, counted from the first of them, to be changed in place.
     #[inline]
-    pub(super) fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
         let bytes = &mut self.memory[self.start..self.end];
         &mut bytes[range]
     }
 
     /// How many bytes wait.
     #[inline]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.end - self.start
     }
 
     /// Whether none wait.
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
     /// Takes `n` bytes off the front and tells where they lie: a range for [`slice`](Self::slice), good until
     /// the next call of [`space`](Self::space), [`settle`](Self::settle) or [`park`](Self::park).
     #[inline]
-    pub(super) fn consume(&mut self, n: usize) -> Range<usize> {
+    pub(crate) fn consume(&mut self, n: usize) -> Range<usize> {
         let taken = self.start..self.start + n;
         debug_assert!(taken.end <= self.end, "only bytes that wait are consumed");
         self.start = taken.end;
@@ -129,7 +129,7 @@ impl Buffer {
 
     /// Room to read into, at the end of what waits: never empty, and enough that `want` bytes can wait in a row.
     /// At most that much or the largest pooled buffer is ever taken, whatever a peer sends.
-    pub(super) fn space(&mut self, want: usize) -> &mut [u8] {
+    pub(crate) fn space(&mut self, want: usize) -> &mut [u8] {
         let want = want.max(self.len() + 1);
         if self.is_empty() {
             self.renew(want);
@@ -141,7 +141,7 @@ impl Buffer {
 
     /// `n` more bytes wait: those written to the front of the last [`space`](Self::space).
     #[inline]
-    pub(super) fn filled(&mut self, n: usize) {
+    pub(crate) fn filled(&mut self, n: usize) {
         debug_assert!(n <= self.memory.len() - self.end, "a read fills no more than the space it got");
         self.end += n;
     }
@@ -169,14 +169,14 @@ impl Buffer {
 
     /// Gives the memory back where nothing waits any more.
     #[inline]
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         if self.start == self.end && !self.memory.is_empty() {
             self.release();
         }
     }
 
     /// The connection is going to wait: gives the memory back, keeping a small rest in memory of its own size.
-    pub(super) fn park(&mut self) {
+    pub(crate) fn park(&mut self) {
         if self.is_empty() {
             self.settle();
         } else if self.len() <= PARKED && self.memory.len() > self.len() + 64 {

@@ -16,9 +16,11 @@ use super::mask::{self, MaskKeys};
 use super::message::{Assembler, Kind};
 use super::output::{Output, Payload};
 use super::reading::Reading;
+use super::secure::Secure;
 use super::state::State;
 use super::utf8;
 use crate::deflate::Agreed;
+use crate::layer::{Layer, TlsError, TlsInfo};
 
 /// A payload above this size that is not yet whole is read straight to where it will stay ([`Step::Into`]); up to it
 /// a copy out of the read buffer is cheaper than memory of its own, and a lent message needs no copy at all. In a burst of
@@ -148,6 +150,8 @@ pub struct Connection {
     /// Bytes that must wait in a row before the next step can get further.
     pub(super) want: usize,
     pub(super) assembler: Assembler,
+    /// Where the connection is secure. Boxed: one without pays for one word.
+    pub(super) secure: Option<Box<Secure>>,
     /// Where compression was agreed on. Boxed: a connection without it pays for one word.
     pub(super) deflate: Option<Box<PerMessageDeflate>>,
     /// Whether the message that is arriving is compressed.
@@ -221,6 +225,7 @@ impl Connection {
             input,
             want: MAX_HEADER,
             assembler: Assembler::default(),
+            secure: None,
             deflate: None,
             inflating: false,
             text: utf8::Incremental::default(),
@@ -244,18 +249,37 @@ impl Connection {
         self.sends_whole = false;
     }
 
+    /// From now on every byte of the socket, in and out, goes through this layer, whose handshake is complete; to be said
+    /// before the first step. It holds what arrived behind its handshake and was not opened yet.
+    pub fn secure(&mut self, layer: Box<dyn Layer>) {
+        self.secure = Some(Box::new(Secure::new(layer)));
+    }
+
     // ---- in, from the network and the clock
 
     /// Room to read into; never empty. Report what was read with [`received`](Self::received).
     pub fn space(&mut self) -> &mut [u8] {
-        self.input.space(self.want)
+        match &mut self.secure {
+            None => self.input.space(self.want),
+            Some(secure) => secure.layer.space(),
+        }
     }
 
     /// `n` bytes were read to the front of the last [`space`](Self::space).
     #[inline]
     pub fn received(&mut self, n: usize, now: Instant) {
-        self.input.filled(n);
+        match &mut self.secure {
+            None => self.input.filled(n),
+            Some(secure) => secure.layer.received(n),
+        }
         self.deadlines.heard(now);
+    }
+
+    /// Whether the rest of a large message may be read straight into its destination, as [`pour`](Self::pour) says. Not over TLS:
+    /// there, what follows [`Step::Into`] is the next step.
+    #[inline]
+    pub fn reads_direct(&self) -> bool {
+        self.secure.is_none()
     }
 
     /// The bytes of the arriving large message that are in the read buffer, to be appended to its destination. They are
@@ -289,6 +313,9 @@ impl Connection {
     pub fn received_end(&mut self) {
         // Messages that are whole in the buffer were stepped through before; the rest is the beginning of nothing.
         self.reading = Reading::Nothing;
+        if let Some(secure) = &mut self.secure {
+            secure.received_end(self.state.reads());
+        }
         self.state.recv_end();
     }
 
@@ -566,24 +593,40 @@ impl Connection {
         }
     }
 
-    /// What waits to be written, pongs and Close included. `keys` mask those, if any.
+    /// What waits to be written, pongs and Close included. `keys` mask those, if any. Empty although something
+    /// [waits](Self::wants_write) where TLS failed: nothing more can be written then.
     #[inline]
     pub fn output(&mut self, keys: &mut impl MaskKeys) -> &Output {
         if self.pongs.is_some() || self.close.is_some() || self.output.has_uncut() {
             self.queue_late(keys);
         }
-        &self.output
+        match &mut self.secure {
+            None => &self.output,
+            Some(secure) => {
+                let last = self.close.is_none() && self.state.is_finishing();
+                secure.seal(&mut self.output, last);
+                secure.output()
+            }
+        }
     }
 
-    /// `n` bytes of the output were written.
+    /// `n` bytes of the output were written. Returns how many of those that were [`queued`](Self::queued) have left by that: as
+    /// many, but for a secure connection.
     #[inline]
-    pub fn written(&mut self, n: usize) {
-        self.output.written(n);
+    pub fn written(&mut self, n: usize) -> usize {
+        let n = match &mut self.secure {
+            None => {
+                self.output.written(n);
+                n
+            }
+            Some(secure) => secure.written(n),
+        };
         self.pong_ahead = self.pong_ahead.saturating_sub(n);
         self.deadlines.wrote(n);
         if !self.wants_write() {
             self.state.all_written();
         }
+        n
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called, if nothing arrives before.
@@ -608,6 +651,9 @@ impl Connection {
     /// The face is going to wait for the peer: gives back all memory that is not needed for that.
     pub fn park(&mut self) {
         self.input.park();
+        if let Some(secure) = &mut self.secure {
+            secure.layer.park();
+        }
     }
 
     /// The face reads no more for a while because the application does not keep up, or reads again. While reading is
@@ -631,6 +677,16 @@ impl Connection {
     /// The compression that was agreed on, if any.
     pub fn compression(&self) -> Option<&Agreed> {
         self.deflate.as_ref().map(|deflate| deflate.agreed())
+    }
+
+    /// What the layer of a secure connection agreed on.
+    pub fn tls_info(&self) -> Option<TlsInfo> {
+        self.secure.as_ref()?.layer.agreed()
+    }
+
+    /// Why the layer of a secure connection ended it, where it did.
+    pub fn tls_error(&self) -> Option<&TlsError> {
+        self.secure.as_ref()?.error()
     }
 
     /// How the connection ended, once [`Step::End`] was reached.
@@ -657,7 +713,7 @@ impl Connection {
     /// Bytes that wait to be written, without pongs and Close frames that were not encoded yet.
     #[inline]
     pub fn queued(&self) -> usize {
-        self.output.len()
+        self.output.len() + self.secure.as_ref().map_or(0, |secure| secure.in_flight())
     }
 
     /// Bytes of control frames that were ever queued before a message that waited to be cut into fragments: by so many
@@ -669,7 +725,10 @@ impl Connection {
     /// Whether anything waits to be written.
     #[inline]
     pub fn wants_write(&self) -> bool {
-        !self.output.is_empty() || self.pongs.is_some() || self.close.is_some()
+        !self.output.is_empty()
+            || self.pongs.is_some()
+            || self.close.is_some()
+            || self.secure.as_ref().is_some_and(|secure| secure.wants_write(self.state.is_finishing()))
     }
 
     /// Whether the face is to shut its side of the transport once everything is written: the server after the closing
@@ -772,6 +831,6 @@ mod tests {
     /// What an idle connection costs beside its face: asserted, so that a new field is a decision.
     #[test]
     fn the_machine_is_small() {
-        assert!(size_of::<Connection>() <= 680, "{}", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 688, "{}", size_of::<Connection>());
     }
 }

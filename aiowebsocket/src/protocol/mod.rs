@@ -9,7 +9,7 @@
 //!
 //! [`Connection`] is the whole of it; its documentation tells the contract by which a face drives it.
 
-mod buffer;
+pub(crate) mod buffer;
 mod close;
 mod config;
 mod connection;
@@ -26,6 +26,7 @@ mod mask;
 mod message;
 mod output;
 mod reading;
+mod secure;
 mod state;
 pub(crate) mod utf8;
 

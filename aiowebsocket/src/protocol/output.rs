@@ -273,6 +273,21 @@ impl Output {
         self.push(opcode, rsv, fin, mask, Payload::Borrowed(fragment));
     }
 
+    /// Room for `n` more bytes that are no frame of ours; say with [`filled`](Self::filled) how many were used.
+    pub(super) fn room(&mut self, n: usize) -> &mut [u8] {
+        self.tail.room(n)
+    }
+
+    /// The first `n` bytes of the last [`room`](Self::room) wait too.
+    pub(super) fn filled(&mut self, n: usize) {
+        self.tail.filled(n);
+    }
+
+    /// Queues bytes that are no frame of ours.
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        self.tail.append(bytes);
+    }
+
     /// Moves the buffered frames into the queue, so that something may follow them.
     fn seal(&mut self) {
         if !self.tail.is_empty() {

@@ -73,14 +73,34 @@ impl Connection {
                 Reading::Part { kind, mask, fin, length, left } => {
                     self.read_part(kind, mask, fin, length, left)
                 }
-                Reading::Nothing => return self.discard(),
+                Reading::Nothing => Ok(Break(self.discard())),
             };
             match progress {
+                // Over TLS there may be more to make of what was read.
+                Ok(Break(Step::Read)) if self.secure.is_some() && self.open_more() => {}
                 Ok(Break(step)) => return step,
                 Ok(Continue(())) => {}
                 Err(error) => self.fail(error),
             }
         }
+    }
+
+    /// Opens more of what was sealed, or notices that no more can be. True where that changed something.
+    #[cold]
+    #[inline(never)]
+    fn open_more(&mut self) -> bool {
+        let Some(secure) = &mut self.secure else { return false };
+        if self.state.ending().is_some() {
+            return false;
+        }
+        if secure.is_over() {
+            self.received_end();
+            return true;
+        }
+        let opened = secure.open(self.input.space(self.want));
+        let is_over = secure.is_over();
+        self.input.filled(opened);
+        opened > 0 || is_over
     }
 
     #[inline]
@@ -225,6 +245,9 @@ impl Connection {
         self.arrived(kind, mask, filled + ready, ready..have)?;
         self.reading = Reading::Outside { kind, mask, length, filled, ready: have };
         self.want = 1;
+        if have == 0 && !self.reads_direct() {
+            return Ok(Break(Step::Read));
+        }
         Ok(Break(Step::Into { kind, len: length }))
     }
 

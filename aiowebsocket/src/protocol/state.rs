@@ -70,6 +70,11 @@ impl State {
         matches!(self.inner, Inner::Open | Inner::CloseSent)
     }
 
+    /// Whether nothing is left to be said but what is queued: the closing handshake is complete, or the connection failed.
+    pub(super) fn is_finishing(&self) -> bool {
+        matches!(self.inner, Inner::CloseDone(_) | Inner::Failing(_))
+    }
+
     /// How the connection ended, once it has.
     #[inline]
     pub(super) fn ending(&self) -> Option<&Ending> {

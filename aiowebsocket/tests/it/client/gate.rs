@@ -70,7 +70,7 @@ async fn a_handshake_that_fails_or_is_dropped_opens_the_gate() {
         let late = connect(&silent).gate(&gate).open_timeout(Duration::from_millis(20)).await;
         assert!(matches!(
             late,
-            Err(Error::Timeout(TimeLimit::Open)) | Err(Error::Io(_)) | Err(Error::Connect(_))
+            Err(Error::Timeout(TimeLimit::Open(_))) | Err(Error::Io(_)) | Err(Error::Connect(_))
         ));
     }
     // Another address does not wait for the first.

@@ -12,6 +12,8 @@ mod stream;
 mod streams;
 mod tcp;
 mod time;
+#[cfg(feature = "tls")]
+mod tls;
 mod upgraded;
 mod waiting;
 mod wire;

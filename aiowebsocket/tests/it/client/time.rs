@@ -156,8 +156,11 @@ async fn keep_alive_can_be_set_and_left_out() {
     let start = Instant::now();
     let connecting = connect("ws://in.memory/").open_timeout(secs(3)).over(ours);
     let error = connecting.await.expect_err("no answer");
-    assert!(matches!(error, Error::Timeout(TimeLimit::Open)));
-    assert_eq!(error.to_string(), "the connection was not open within its time limit");
+    assert!(matches!(error, Error::Timeout(TimeLimit::Open(_))));
+    assert_eq!(
+        error.to_string(),
+        "the connection was not open within its time limit, which ran out during the opening handshake"
+    );
     assert_eq!(start.elapsed().as_secs(), 3);
 
     let (mut ws, _peer) = pair(quiet(), 1 << 16).await;
@@ -179,7 +182,7 @@ async fn opening_takes_10_s_at_most_however_much_comes() {
         };
         let connecting = async {
             let error = connect("ws://in.memory/").over(ours).await.expect_err("too slow");
-            assert!(matches!(error, Error::Timeout(TimeLimit::Open)));
+            assert!(matches!(error, Error::Timeout(TimeLimit::Open(_))));
             assert_eq!(start.elapsed().as_secs(), 10);
         };
         tokio::join!(server, connecting);
@@ -207,7 +210,7 @@ async fn a_slow_request_is_told_so() {
 async fn a_silent_client_is_given_up() {
     let (ours, theirs) = duplex(1024);
     let error = timeout(secs(60), accept(theirs).into_future()).await.expect("in time").expect_err("silent");
-    assert!(matches!(error, Error::Timeout(TimeLimit::Open)), "{error:?}");
+    assert!(matches!(error, Error::Timeout(TimeLimit::Open(_))), "{error:?}");
     drop(ours);
 }
 

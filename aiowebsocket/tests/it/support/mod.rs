@@ -2,6 +2,8 @@
 //! again, and an allocator that counts.
 
 pub(crate) mod alloc;
+#[cfg(feature = "tls")]
+pub(crate) mod certificates;
 pub(crate) mod compression;
 pub(crate) mod face;
 pub(crate) mod pair;

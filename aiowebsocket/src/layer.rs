@@ -1,0 +1,282 @@
+//! What lies between the socket and the machines where a connection is secure: TLS, as bytes in and bytes out.
+//!
+//! ```text
+//!  socket ─► space, received ─► open ─► plain bytes          plain bytes ─► seal ─► socket
+//!                                 └────── control: what the layer itself has to say ─────┘
+//! ```
+//!
+//! The machines know this trait and no library behind it, so that every face can bring its own: `tls/` has the one of the
+//! library.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// One secured connection, from its handshake to its end, as a machine over bytes.
+///
+/// The contract: after the layer was made and after anything that takes `&mut`, write what [`control`](Self::control) has; take
+/// plain bytes by [`open`](Self::open) until it gives none; then read into [`space`](Self::space).
+pub trait Layer: fmt::Debug + Send + Sync {
+    /// Room for bytes of the socket; never empty.
+    fn space(&mut self) -> &mut [u8];
+
+    /// `n` bytes of the socket were written to the front of the last [`space`](Self::space).
+    fn received(&mut self, n: usize);
+
+    /// Takes what arrived apart and writes plain bytes to the front of `plain`. Nothing is lost where `plain` is short.
+    ///
+    /// # Errors
+    /// The layer failed; it is final. What it tells the peer about that is in [`control`](Self::control).
+    fn open(&mut self, plain: &mut [u8]) -> Result<Unsealed, TlsError>;
+
+    /// Seals plain bytes, as many as make one record, into `sealed`, which has room for [`RECORD_ROOM`] bytes.
+    /// Nothing may be sealed before [`is_open`](Self::is_open).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn seal(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<Sealed, TlsError>;
+
+    /// Takes what the layer itself has to say to the peer (its handshake, alerts, new keys): bytes for the socket.
+    /// It goes before what is sealed later.
+    fn control(&mut self) -> Vec<u8>;
+
+    /// Whether [`control`](Self::control) has anything.
+    fn has_control(&self) -> bool;
+
+    /// Nothing more is going to be sealed: says so to the peer (`close_notify`), once.
+    fn close(&mut self);
+
+    /// The connection is going to wait: gives back memory that is not needed for that.
+    fn park(&mut self);
+
+    /// Whether the handshake of the layer is complete.
+    fn is_open(&self) -> bool;
+
+    /// What was agreed on, once it is open: for people to read.
+    fn agreed(&self) -> Option<TlsInfo>;
+}
+
+/// What a record of TLS can come to at most: 16 KiB, its header, and what ciphers add, with some room for new keys before it.
+pub const RECORD_ROOM: usize = (16 << 10) + 512;
+
+/// What [`Layer::open`] gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unsealed {
+    /// Plain bytes that were written.
+    pub plain: usize,
+    /// The peer said that nothing follows them (`close_notify`).
+    pub is_end: bool,
+}
+
+/// What [`Layer::seal`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sealed {
+    /// Plain bytes that were taken.
+    pub taken: usize,
+    /// Bytes that were written for the socket.
+    pub written: usize,
+}
+
+/// What the two ends of a secure connection agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsInfo {
+    /// `"TLSv1.3"`, for example.
+    pub version: String,
+    /// The cipher suite by its name of IANA's register.
+    pub cipher: String,
+    /// The protocol agreed on by ALPN, if any.
+    pub alpn: Option<String>,
+    /// Whether an earlier session was resumed.
+    pub is_resumed: bool,
+}
+
+impl TlsInfo {
+    /// What was agreed on.
+    pub fn new(version: String, cipher: String, alpn: Option<String>, is_resumed: bool) -> Self {
+        Self { version, cipher, alpn, is_resumed }
+    }
+}
+
+impl fmt::Display for TlsInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.version, self.cipher)?;
+        if let Some(alpn) = &self.alpn {
+            write!(f, ", {alpn}")?;
+        }
+        f.write_str(if self.is_resumed { ", resumed" } else { "" })
+    }
+}
+
+/// Why a connection is not secure, or no more.
+///
+/// `Display` says what, and whose fault; `source` is the error of the TLS library, where there is one.
+#[derive(Clone, Debug)]
+pub struct TlsError {
+    fault: TlsFault,
+    cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsFault {
+    /// The server's certificate is no longer valid.
+    Expired {
+        /// When its validity ended, in seconds since 1970, where that is known.
+        not_after: Option<u64>,
+    },
+    /// The server's certificate is not valid yet; or the clock of this machine is wrong.
+    NotYetValid {
+        /// When its validity begins, in seconds since 1970, where that is known.
+        not_before: Option<u64>,
+    },
+    /// The server's certificate is for other names.
+    WrongHost {
+        /// The name that was asked for.
+        expected: String,
+        /// The names in the certificate.
+        presented: Vec<String>,
+    },
+    /// The server's certificate was issued by somebody who is not trusted here.
+    UnknownIssuer,
+    /// The server's certificate was revoked.
+    Revoked,
+    /// The server's certificate is not the one that was pinned.
+    NotPinned,
+    /// The server's certificate is wrong in another way.
+    BadCertificate,
+    /// The two ends have no version, cipher or protocol in common.
+    NoCommonProtocol,
+    /// What answered does not speak TLS.
+    NotTls {
+        /// The first bytes of the answer, 32 at most.
+        start: Vec<u8>,
+    },
+    /// The peer refused with an alert, or wants a certificate of ours that it did not get.
+    Refused {
+        /// The alert by its name of RFC 8446.
+        alert: String,
+    },
+    /// The peer ended TCP without saying so in TLS (`close_notify`): what came may not be all that it sent.
+    Truncated,
+    /// The peer chose an application protocol other than `http/1.1`.
+    Alpn {
+        /// Its name.
+        protocol: String,
+    },
+    /// What the peer sent breaks TLS, or was changed on its way.
+    Broken,
+    /// The certificates of this machine, or those of the options, cannot be used.
+    Configuration,
+    /// TLS was asked for, and this build has none: the feature `tls` is off.
+    Unsupported,
+}
+
+impl TlsError {
+    /// An error without a cause below it.
+    pub fn new(fault: TlsFault) -> Self {
+        Self { fault, cause: None }
+    }
+
+    /// An error of a TLS library.
+    pub fn caused(fault: TlsFault, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { fault, cause: Some(Arc::new(cause)) }
+    }
+
+    /// What is wrong.
+    pub fn fault(&self) -> &TlsFault {
+        &self.fault
+    }
+
+    /// Whether the same call may succeed later: the line or the server was at fault for now. A certificate that is not
+    /// trusted today is nothing to try again at once.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.fault, TlsFault::Truncated | TlsFault::Broken)
+    }
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.fault {
+            TlsFault::Expired { not_after: Some(at) } => {
+                write!(f, "the server's certificate has expired ({at} s after 1970)")?;
+            }
+            TlsFault::Expired { not_after: None } => f.write_str("the server's certificate has expired")?,
+            TlsFault::NotYetValid { not_before: Some(at) } => write!(
+                f,
+                "the server's certificate is not valid yet ({at} s after 1970), or the clock here is wrong"
+            )?,
+            TlsFault::NotYetValid { not_before: None } => {
+                f.write_str("the server's certificate is not valid yet, or the clock here is wrong")?;
+            }
+            TlsFault::WrongHost { expected, presented } if presented.is_empty() => {
+                write!(f, "the server's certificate is not for {expected}")?;
+            }
+            TlsFault::WrongHost { expected, presented } => write!(
+                f,
+                "the server's certificate is not for {expected}, but for {}",
+                presented.iter().take(5).map(|name| shown(name)).collect::<Vec<_>>().join(", ")
+            )?,
+            TlsFault::UnknownIssuer => f.write_str(
+                "the server's certificate was issued by somebody who is not trusted here: a private CA wants its certificate in the options",
+            )?,
+            TlsFault::Revoked => f.write_str("the server's certificate was revoked")?,
+            TlsFault::NotPinned => f.write_str("the server's certificate is not the one that was pinned")?,
+            TlsFault::BadCertificate => {
+                f.write_str("the peer's certificate cannot be used")?;
+                self.write_cause(f)?;
+            }
+            TlsFault::NoCommonProtocol => {
+                f.write_str("the two ends have no version or cipher of TLS in common")?;
+                self.write_cause(f)?;
+            }
+            TlsFault::NotTls { start } => write!(
+                f,
+                "the peer does not speak TLS here: what it sent begins with \"{}\"{}",
+                start.escape_ascii(),
+                if start.starts_with(b"HTTP/") { ", which is plain HTTP (use ws://)" } else { "" }
+            )?,
+            TlsFault::Refused { alert } => write!(f, "the peer refused TLS with the alert {alert}")?,
+            TlsFault::Truncated => {
+                f.write_str("the peer ended TCP without the end of TLS: what came may not be all")?;
+            }
+            TlsFault::Alpn { protocol } => write!(
+                f,
+                "the server chose the application protocol {:?} and not \"http/1.1\"",
+                shown(protocol)
+            )?,
+            TlsFault::Broken => {
+                f.write_str("what the peer sent breaks TLS, or was changed on its way")?;
+                self.write_cause(f)?;
+            }
+            TlsFault::Configuration => {
+                f.write_str("the options of TLS cannot be used")?;
+                self.write_cause(f)?;
+            }
+            TlsFault::Unsupported => f.write_str(
+                "TLS is not part of this build: turn on the feature \"tls\", or bring a TLS stream of your own",
+            )?,
+        }
+        Ok(())
+    }
+}
+
+impl TlsError {
+    fn write_cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Some(cause) => write!(f, ": {cause}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A name out of a certificate, which may say anything.
+fn shown(name: &str) -> String {
+    name.chars().take(100).flat_map(char::escape_debug).collect()
+}
+
+impl std::error::Error for TlsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| &**cause as &(dyn std::error::Error + 'static))
+    }
+}

@@ -1,0 +1,56 @@
+//! Heads as people may see them: what `-v` and logs show is pasted into bug reports.
+
+use http::header::SEC_WEBSOCKET_PROTOCOL;
+use http::{HeaderMap, StatusCode};
+
+use super::request::RequestHead;
+
+/// Lines whose values are not shown, whoever set them.
+const SECRET: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
+
+/// A request: its secrets and its query are left out.
+pub(super) fn request(request: &RequestHead, bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines().filter(|line| !line.is_empty());
+    let mut shown = String::new();
+    if let Some(first) = lines.next() {
+        let (method, target) = first.split_once(' ').unwrap_or((first, ""));
+        let (target, version) = target.rsplit_once(' ').unwrap_or((target, ""));
+        let (path, query) = match target.split_once('?') {
+            Some((path, _)) => (path, "?…"),
+            None => (target, ""),
+        };
+        shown.push_str(&format!("{method} {path}{query} {version}\n"));
+    }
+    for line in lines {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.trim();
+        // Subprotocols are shown but for those that are secret.
+        if name.eq_ignore_ascii_case("Sec-WebSocket-Protocol") {
+            shown.push_str(&format!("{name}: {}\n", request.shown_subprotocols().join(", ")));
+        } else {
+            put(&mut shown, name, value, request.is_secret(name));
+        }
+    }
+    shown
+}
+
+/// The response to a request: cookies, and a subprotocol that was offered as a secret, are left out.
+pub(super) fn response(status: StatusCode, headers: &HeaderMap, request: &RequestHead) -> String {
+    let mut shown =
+        format!("HTTP/1.1 {} {}\n", status.as_str(), status.canonical_reason().unwrap_or_default());
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let is_secret = name == SEC_WEBSOCKET_PROTOCOL && request.is_secret_subprotocol(&value);
+        put(&mut shown, name.as_str(), &value, is_secret);
+    }
+    shown
+}
+
+fn put(shown: &mut String, name: &str, value: &str, is_secret: bool) {
+    let is_secret = is_secret || SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(name));
+    match is_secret {
+        true => shown.push_str(&format!("{name}: ({} bytes, not shown)\n", value.len())),
+        false => shown.push_str(&format!("{name}: {value}\n")),
+    }
+}

@@ -1,0 +1,79 @@
+//! What rustls says, as what is wrong and whose fault it is.
+
+use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+
+use super::pin::NotPinned;
+use crate::layer::{TlsError, TlsFault};
+
+/// An error of a client's session.
+pub(super) fn of_client(error: &Error) -> TlsError {
+    let fault = match error {
+        Error::InvalidCertificate(error) => of_certificate(error),
+        Error::NoCertificatesPresented => TlsFault::BadCertificate,
+        _ => of_either(error),
+    };
+    TlsError::caused(fault, error.clone())
+}
+
+/// An error of a server's session.
+pub(super) fn of_server(error: &Error) -> TlsError {
+    let fault = match error {
+        Error::InvalidCertificate(_) | Error::NoCertificatesPresented => TlsFault::BadCertificate,
+        _ => of_either(error),
+    };
+    TlsError::caused(fault, error.clone())
+}
+
+/// Options or files that cannot be used.
+pub(super) fn of_configuration(error: impl std::error::Error + Send + Sync + 'static) -> TlsError {
+    TlsError::caused(TlsFault::Configuration, error)
+}
+
+fn of_certificate(error: &CertificateError) -> TlsFault {
+    match error {
+        CertificateError::Expired => TlsFault::Expired { not_after: None },
+        CertificateError::ExpiredContext { not_after, .. } => {
+            TlsFault::Expired { not_after: Some(not_after.as_secs()) }
+        }
+        CertificateError::NotValidYet => TlsFault::NotYetValid { not_before: None },
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            TlsFault::NotYetValid { not_before: Some(not_before.as_secs()) }
+        }
+        CertificateError::NotValidForName => {
+            TlsFault::WrongHost { expected: "this host".to_owned(), presented: Vec::new() }
+        }
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            TlsFault::WrongHost { expected: expected.to_str().into_owned(), presented: presented.clone() }
+        }
+        CertificateError::UnknownIssuer => TlsFault::UnknownIssuer,
+        CertificateError::Revoked => TlsFault::Revoked,
+        CertificateError::Other(other) if other.0.is::<NotPinned>() => TlsFault::NotPinned,
+        _ => TlsFault::BadCertificate,
+    }
+}
+
+fn of_either(error: &Error) -> TlsFault {
+    match error {
+        Error::PeerIncompatible(PeerIncompatible::ServerSentHelloRetryRequestWithUnknownExtension) => {
+            TlsFault::Broken
+        }
+        Error::PeerIncompatible(_) => TlsFault::NoCommonProtocol,
+        Error::AlertReceived(
+            AlertDescription::ProtocolVersion
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::InsufficientSecurity
+            | AlertDescription::NoApplicationProtocol,
+        )
+        | Error::NoApplicationProtocol => TlsFault::NoCommonProtocol,
+        Error::AlertReceived(alert) => TlsFault::Refused {
+            alert: alert.as_str().map_or_else(|| format!("{alert:?}"), ToOwned::to_owned),
+        },
+        Error::General(_)
+        | Error::FailedToGetCurrentTime
+        | Error::FailedToGetRandomBytes
+        | Error::UnsupportedNameType
+        | Error::InconsistentKeys(_)
+        | Error::BadMaxFragmentSize => TlsFault::Configuration,
+        _ => TlsFault::Broken,
+    }
+}
