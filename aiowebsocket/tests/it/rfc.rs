@@ -1,6 +1,6 @@
 //! docs/rfc*.md lead from each rule of the specifications to what shows it; here it is checked that this exists.
 //!
-//! In the last column of a table, a word that begins with `rfc` or `limits` and has a hyphen names a case of spec/, one that
+//! In the last column of a table, a word that begins with `rfc`, `limits` or `environment` and has a hyphen names a case of spec/, one that
 //! begins with a hyphen ends such a name, and one with an underscore is a test function, names of files aside.
 
 use std::collections::HashSet;
@@ -80,15 +80,18 @@ enum Named<'a> {
     Function(&'a str),
 }
 
+/// Whether a word can be the name of a case: it begins with its section, or with what has none.
+fn is_case(word: &str) -> bool {
+    ["rfc", "limits", "environment"].iter().any(|first| word.starts_with(first)) && word.contains('-')
+}
+
 fn named(cell: &str) -> Vec<Named<'_>> {
     let in_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     let words = cell.split(|c| !in_name(c)).map(|word| word.trim_end_matches(['.', '-']));
     words
         .filter_map(|word| match word {
             _ if word.ends_with(".rs") || word.ends_with(".toml") => None,
-            _ if (word.starts_with("rfc") || word.starts_with("limits")) && word.contains('-') => {
-                Some(Named::Case(word))
-            }
+            _ if is_case(word) => Some(Named::Case(word)),
             _ if word.starts_with('-') => Some(Named::CaseEnd(word)),
             _ if word.contains('_') => Some(Named::Function(word)),
             _ => None,
@@ -133,7 +136,7 @@ fn every_case_that_the_documents_name_exists() {
 fn every_case_has_its_own_name() {
     let mut seen = HashSet::new();
     for (name, path) in cases() {
-        assert!(name.starts_with("rfc") || name.starts_with("limits"), "{name} begins with its section");
+        assert!(is_case(&name), "{name} begins with its section");
         let file = path.file_stem().expect("a file").to_string_lossy().into_owned();
         // What both sides of the opening handshake must refuse has one name in the file of each side.
         let group = if file.starts_with("opening") { file.clone() } else { String::new() };

@@ -20,24 +20,24 @@ struct File<Case> {
 
 /// What both sides' cases share.
 #[derive(Deserialize)]
-struct Input {
-    name: String,
+pub(super) struct Input {
+    pub(super) name: String,
     #[serde(default)]
     head: Vec<String>,
     #[serde(default)]
     bytes: String,
     #[serde(default)]
-    end: bool,
+    pub(super) end: bool,
     #[serde(default)]
-    timeout: bool,
+    pub(super) timeout: bool,
     max_bytes: Option<usize>,
     max_lines: Option<usize>,
-    outcome: String,
-    message: Option<String>,
+    pub(super) outcome: String,
+    pub(super) message: Option<String>,
 }
 
 impl Input {
-    fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         let mut text: String = self.head.iter().map(|line| format!("{line}\r\n")).collect();
         if !self.head.is_empty() {
             text.push_str("\r\n");
@@ -47,7 +47,7 @@ impl Input {
         text.chars().map(byte).collect()
     }
 
-    fn limits(&self) -> HeadLimits {
+    pub(super) fn limits(&self) -> HeadLimits {
         let default = HeadLimits::default();
         HeadLimits {
             max_bytes: self.max_bytes.unwrap_or(default.max_bytes),
@@ -131,7 +131,7 @@ impl Options {
     }
 }
 
-fn cases<Case: DeserializeOwned>(file: &str) -> Vec<Case> {
+pub(super) fn cases<Case: DeserializeOwned>(file: &str) -> Vec<Case> {
     let path = format!("{}/../spec/{file}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let file: File<Case> =
@@ -140,10 +140,10 @@ fn cases<Case: DeserializeOwned>(file: &str) -> Vec<Case> {
 }
 
 /// An xorshift generator: enough to cut and to damage, and the same on every run.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -153,7 +153,7 @@ impl Random {
 }
 
 /// Ways to cut bytes into pieces, each with its name.
-fn cuts(name: &str, length: usize) -> Vec<(String, Vec<usize>)> {
+pub(super) fn cuts(name: &str, length: usize) -> Vec<(String, Vec<usize>)> {
     let mut cuts = vec![("whole".to_owned(), vec![length]), ("byte by byte".to_owned(), vec![1; length])];
     for round in 0..8_u64 {
         // The seed depends on the case, so that cases do not all meet the same cuts; it never changes between runs.
@@ -173,7 +173,7 @@ fn cuts(name: &str, length: usize) -> Vec<(String, Vec<usize>)> {
 }
 
 /// Feeds the pieces until there is an outcome; also what was not fed any more.
-fn feed<'a, Outcome>(
+pub(super) fn feed<'a, Outcome>(
     bytes: &'a [u8],
     pieces: &[usize],
     mut receive: impl FnMut(&[u8]) -> Option<Outcome>,
@@ -191,7 +191,7 @@ fn feed<'a, Outcome>(
 
 /// Every case in every way: `run(bytes, pieces, trailing)` panics when a case fails, and the case and the way are
 /// named before it.
-fn every_way(input: &Input, run: impl Fn(&[u8], &[usize], Option<&[u8]>)) {
+pub(super) fn every_way(input: &Input, run: impl Fn(&[u8], &[usize], Option<&[u8]>)) {
     let trailing: &[u8] = b"\x82\x00HTTP/1.1 101\r\n\r\n\x00\xff";
     let trailings = [Some(trailing), None];
     for trailing in &trailings[usize::from(!input.takes_trailing())..] {
@@ -376,7 +376,7 @@ fn damaged_bytes_end_alike_however_they_are_cut() {
 }
 
 /// A few bytes replaced, put in, taken out, or doubled.
-fn damaged(mut bytes: Vec<u8>, random: &mut Random) -> Vec<u8> {
+pub(super) fn damaged(mut bytes: Vec<u8>, random: &mut Random) -> Vec<u8> {
     const LIKELY: &[u8] = b"\r\n\n \t:,;=\"\\/?#%\0\x7f\xff09aZ";
     for _ in 0..=random.below(4) {
         let at = random.below(bytes.len() + 1);

@@ -7,9 +7,11 @@ mod address;
 mod cases;
 mod credentials;
 mod dial;
+mod proxy;
 mod redirect;
 mod refusal;
 mod request;
+mod tunnel;
 
 /// The nonce of RFC 6455 1.3: its key is `dGhlIHNhbXBsZSBub25jZQ==`.
 const NONCE: [u8; 16] = *b"the sample nonce";
