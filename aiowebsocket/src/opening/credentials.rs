@@ -33,7 +33,7 @@ impl RequestHead {
     ///
     /// [`RequestError::Credential`] for a colon in the user, and for control characters in either.
     pub fn basic(&mut self, user: &str, password: &str) -> Result<&mut Self, RequestError> {
-        if user.contains(':') || user.chars().chain(password.chars()).any(char::is_control) {
+        if !fits_basic(user, password) {
             let needed = "use no control characters, and no colon in the user";
             return Err(RequestError::Credential { what: "user or password", needed });
         }
@@ -147,6 +147,11 @@ impl RequestHead {
             self.drop_lines(PROTOCOL);
         }
     }
+}
+
+/// Whether RFC 7617 2 can carry this user and password: without control characters, and without a colon in the user.
+pub(super) fn fits_basic(user: &str, password: &str) -> bool {
+    !user.contains(':') && !user.chars().chain(password.chars()).any(char::is_control)
 }
 
 /// The value of Authorization for RFC 7617 2. Both parts were checked when they were taken.

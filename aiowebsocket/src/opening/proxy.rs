@@ -3,9 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
+use super::credentials::{basic_value, fits_basic};
 use super::http::{FieldError, check_field, shortened};
 use super::url::{Host, UrlError, decode_userinfo, parse_host_and_port, refuse_forbidden, split_userinfo};
 
@@ -110,16 +108,17 @@ impl Proxy {
     /// [`ProxyError::Credentials`] for control characters and, with HTTP, for a colon in the user (RFC 7617 2);
     /// [`ProxyError::SocksCredentials`] where one of the two has not 1 to 255 bytes, which is what RFC 1929 2 can carry.
     pub fn basic(mut self, user: &str, password: &str) -> Result<Self, ProxyError> {
-        let is_printable = |part: &str| !part.chars().any(char::is_control);
-        if !is_printable(user) || !is_printable(password) || (!self.scheme.is_socks() && user.contains(':')) {
-            return Err(ProxyError::Credentials);
-        }
         if self.scheme.is_socks() {
             for (part, text) in [("user", user), ("password", password)] {
+                if text.chars().any(char::is_control) {
+                    return Err(ProxyError::Credentials);
+                }
                 if !(1..=255).contains(&text.len()) {
                     return Err(ProxyError::SocksCredentials { part, length: text.len() });
                 }
             }
+        } else if !fits_basic(user, password) {
+            return Err(ProxyError::Credentials);
         }
         self.credentials = Some(Credentials { user: user.to_owned(), password: password.to_owned() });
         Ok(self)
@@ -193,8 +192,7 @@ impl Proxy {
     pub(super) fn lines(&self) -> impl Iterator<Item = (&str, Vec<u8>)> {
         let is_own = |name: &str| self.lines.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
         let basic = self.credentials.as_ref().filter(|_| !is_own(AUTHORIZATION)).map(|credentials| {
-            let pair = format!("{}:{}", credentials.user, credentials.password);
-            (AUTHORIZATION, format!("Basic {}", STANDARD.encode(pair)).into_bytes())
+            (AUTHORIZATION, basic_value(&credentials.user, &credentials.password).into_bytes())
         });
         let agent = Some((USER_AGENT, super::request::USER_AGENT.into())).filter(|_| !is_own(USER_AGENT));
         let own = self.lines.iter().map(|(name, value)| (name.as_str(), value.clone()));

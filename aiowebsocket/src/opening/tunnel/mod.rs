@@ -137,10 +137,6 @@ impl Tunnel {
     ///
     /// [`ProxyFault`], when the tunnel cannot be opened; it is final.
     pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Result<TunnelProgress, ProxyFault> {
-        // A read of nothing says nothing; it also has not come too early.
-        if bytes.is_empty() && !matches!(self.dialogue, Dialogue::Over) {
-            return Ok(TunnelProgress::More);
-        }
         let step = match mem::replace(&mut self.dialogue, Dialogue::Over) {
             Dialogue::Http(connect) => {
                 let is_asked = self.output().is_empty();

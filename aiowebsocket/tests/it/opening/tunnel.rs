@@ -168,7 +168,7 @@ impl SocksCase {
             }
             let digits: Vec<u32> =
                 part.chars().filter(|c| *c != ' ').map(|c| c.to_digit(16).expect("a digit")).collect();
-            assert!(digits.len() % 2 == 0, "{}: half a byte in {text}", self.name);
+            assert!(digits.len().is_multiple_of(2), "{}: half a byte in {text}", self.name);
             bytes.extend(digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap()));
         }
         bytes
