@@ -557,9 +557,12 @@ impl Connection {
         })
     }
 
-    /// Begins to read. What came behind the handshake is delivered first.
+    /// Begins to read. What came behind the handshake is looked at when the program asks for it, or in the next turn of the event loop:
+    /// a program that answers its first message can do so although the peer breaks a rule right behind it.
     fn _start(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::read_on(slf, false)
+        slf.get().state.borrow(slf.py()).turn.begin();
+        Self::ask_turn(slf)?;
+        Self::settle(slf, Some(true))
     }
 
     fn _on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {

@@ -9,7 +9,7 @@ import pytest
 
 import aiowebsocket
 from aiowebsocket import InvalidHandshake, InvalidStatus, InvalidURI, OpenTimeout, WebSocketException
-from support import CLOSE, PATIENCE, Link, Peer, close, header, text
+from support import CLOSE, PATIENCE, PING, PONG, TEXT, Link, Peer, close, frame, header, text
 
 
 def open_descriptors():
@@ -152,6 +152,34 @@ async def test_a_message_right_behind_the_handshake(server):
     link = await Link.open(server, behind=text("a") + text("b"))
     assert link.ws.recv_nowait() == "a"
     assert await link.ws.recv() == "b"
+
+
+async def test_a_message_right_behind_the_handshake_can_be_answered(server):
+    """Although the peer breaks a rule right behind it: a program that asks at once gets it before that is looked at."""
+
+    async def echo():
+        ws = await aiowebsocket.connect(server.uri)
+        while True:
+            await ws.send(await ws.recv())
+
+    echoing = asyncio.ensure_future(echo())
+    peer = await server.accept()
+    await peer.answer(behind=text("a") + frame(TEXT, "b", rsv=2))
+    echoed = await peer.frame()
+    assert (echoed.opcode, echoed.payload) == (TEXT, b"a")
+    closing = await peer.frame()
+    assert (closing.opcode, closing.code) == (CLOSE, 1002)
+    peer.shut()
+    with pytest.raises(aiowebsocket.ProtocolError):
+        await echoing
+
+
+async def test_a_ping_right_behind_the_handshake_is_answered(server):
+    """Although nobody receives."""
+    link = await Link.open(server, behind=text("a") + frame(PING, b"behind"))
+    pong = await link.peer.frame()
+    assert (pong.opcode, pong.payload) == (PONG, b"behind")
+    assert await link.ws.recv() == "a"
 
 
 async def test_a_close_right_behind_the_handshake(server):
