@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 
-use aiowebsocket::protocol::{Connection, Kind, Role};
+use aiowebsocket::protocol::{Kind, Role};
 use tungstenite::error::{CapacityError, ProtocolError};
 use tungstenite::protocol::{Role as TheirRole, WebSocketConfig};
 use tungstenite::{Error, Message as Theirs, WebSocket};
@@ -45,7 +45,8 @@ impl Difference {
 /// The first byte chooses role and limits, the second the cuts; the rest arrives.
 pub fn tungstenite(data: &[u8]) {
     let mut choices = Input::new(data);
-    let reader = Reader::new(&mut choices);
+    // They do not compress.
+    let reader = Reader { compression: None, ..Reader::new(&mut choices) };
     let cuts = Cuts::new(choices.byte());
     let stream = choices.rest();
     let ours = ours(&reader, cuts, stream);
@@ -118,7 +119,7 @@ fn has_long_form(stream: &[u8]) -> bool {
 
 fn ours(reader: &Reader, cuts: Cuts, stream: &[u8]) -> Heard {
     let now = start_of_time();
-    let mut face = Face::new(Connection::new(reader.role, reader.config.clone(), &[], now), cuts);
+    let mut face = Face::new(reader.machine(now), cuts);
     face.feed(stream, now);
     Heard { end: face.end(), messages: face.messages }
 }

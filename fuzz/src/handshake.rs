@@ -7,6 +7,7 @@ use aiowebsocket::opening::{
     AcceptError, AcceptProgress, Accepting, Address, HandshakeError, HeadLimits, Opened, Opening, Progress,
     Request, RequestHead, accept_value,
 };
+use aiowebsocket::{Agreed, Deflate};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -45,6 +46,27 @@ fn limits(choice: u8) -> HeadLimits {
     }
 }
 
+/// Compression: one bit says whether, the five above it how.
+fn compression(choice: u8) -> Option<Deflate> {
+    let mut options = Deflate::default();
+    if choice & 8 != 0 {
+        options = options.server_no_context_takeover();
+    }
+    if choice & 16 != 0 {
+        options = options.client_no_context_takeover();
+    }
+    if choice & 32 != 0 {
+        options = options.server_max_window_bits(10);
+    }
+    options = match choice >> 6 {
+        0 => options,
+        1 => options.client_max_window_bits(12),
+        2 => options.client_max_window_bits(8),
+        _ => options.fixed_client_window(),
+    };
+    (choice & 4 != 0).then_some(options)
+}
+
 /// The first byte chooses the limits and what ends the stream, the second what was offered, the third the cuts; the rest
 /// is what the server answers.
 pub fn response(data: &[u8]) {
@@ -74,6 +96,7 @@ fn open(limits: HeadLimits, offered: u8, mut cuts: Cuts, after: After, stream: &
     if offered & 2 != 0 {
         request.extensions(EXTENSIONS).expect("offers");
     }
+    request.compression(compression(offered)).expect("options within their ranges");
     let mut opening = Opening::new(request, NONCE, limits).expect("a small request");
     let now = start_of_time();
     let flat = |progress| match progress {
@@ -116,7 +139,7 @@ fn told<T: Debug>(outcome: &Option<Result<T, HandshakeError>>) -> String {
 
 /// RFC 6455 4.1: what a response must have, read from it once more.
 fn check_opened(opened: &Opened, offered: u8, stream: &[u8]) {
-    let Opened { response, subprotocol, extensions, leftover, .. } = opened;
+    let Opened { response, subprotocol, extensions, compression: agreed, leftover, .. } = opened;
     assert_eq!(response.status, 101);
     let has = |name: &str, token: &str| {
         response.headers.get_all(name).iter().any(|line| {
@@ -135,9 +158,34 @@ fn check_opened(opened: &Opened, offered: u8, stream: &[u8]) {
     }
     for extension in extensions {
         let names = EXTENSIONS.map(|offer| offer.split(';').next().unwrap_or(offer));
-        assert!(offered & 2 != 0 && names.contains(&extension.name.as_str()), "{extension} was not offered");
+        let was_offered = offered & 2 != 0 && names.contains(&extension.name.as_str());
+        let is_compression = offered & 4 != 0 && extension.name == "permessage-deflate";
+        assert!(was_offered || is_compression, "{extension} was not offered");
+    }
+    if offered & 4 != 0 {
+        let compresses = extensions.iter().any(|extension| extension.name == "permessage-deflate");
+        assert_eq!(agreed.is_some(), compresses, "what was answered was agreed to");
+    }
+    if let Some(agreed) = agreed {
+        check_agreed(agreed, offered);
     }
     assert!(stream.ends_with(leftover));
+}
+
+/// RFC 7692 7.1: an answer keeps to the offer.
+fn check_agreed(agreed: &Agreed, offered: u8) {
+    assert!(offered & 4 != 0, "{agreed} was not offered");
+    assert!(offered & 8 == 0 || agreed.server_no_context_takeover());
+    assert!(agreed.server_max_window_bits() <= if offered & 32 != 0 { 10 } else { 15 });
+    let bits = agreed.client_max_window_bits();
+    let says_bits = agreed.to_string().contains("client_max_window_bits");
+    match offered >> 6 {
+        // Where the answer says nothing, our own promise bounds us.
+        1 => assert!(bits <= 12 || !says_bits),
+        2 => assert!(bits <= 8 || !says_bits),
+        3 => assert!(!says_bits),
+        _ => {}
+    }
 }
 
 /// The first byte chooses the limits, what ends the stream and what is answered, the second the cuts; the rest is what a
@@ -159,7 +207,7 @@ pub fn request(data: &[u8]) {
         Some(Ok(request)) => {
             assert_eq!(leftover, cut_leftover);
             assert!(stream.ends_with(&leftover));
-            check_accepted(&mut accepting, &request);
+            check_accepted(&mut accepting, &request, byte);
         }
     }
 }
@@ -207,11 +255,12 @@ fn check_answer(error: &AcceptError, answer: &[u8]) {
 }
 
 /// Our own client takes what our server answers, whoever asked.
-fn check_accepted(accepting: &mut Accepting, request: &Request) {
+fn check_accepted(accepting: &mut Accepting, request: &Request, choice: u8) {
     assert!(
         request.resource.starts_with('/') && request.resource.bytes().all(|byte| byte.is_ascii_graphic())
     );
     let subprotocol = request.subprotocols.last().map(String::as_str);
+    accepting.compression(compression(choice)).expect("options within their ranges");
     accepting.accept(subprotocol, &[]).expect("what was offered may be chosen");
     let answer = accepting.output().to_vec();
     let ((status, lines), body) = head(&answer);
@@ -226,10 +275,31 @@ fn check_accepted(accepting: &mut Accepting, request: &Request) {
         // A name that stands twice: a client of ours would not have offered that.
         return;
     }
+    let agreed = accepting.agreed();
+    let answered = lines.iter().find(|(name, _)| name == "sec-websocket-extensions").map(|(_, value)| value);
+    assert_eq!(answered.cloned(), agreed.map(|agreed| agreed.to_string()));
+    if let Some(agreed) = agreed {
+        let offers = request.headers.get_all("sec-websocket-extensions").iter();
+        let offers: Vec<_> = offers.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+        assert!(choice & 4 != 0 && offers.concat().contains("permessage-deflate"), "{agreed}: {offers:?}");
+        let mut options = Deflate::default()
+            .server_max_window_bits(agreed.server_max_window_bits())
+            .client_max_window_bits(agreed.client_max_window_bits());
+        if agreed.server_no_context_takeover() {
+            options = options.server_no_context_takeover();
+        }
+        asked.compression(Some(options)).expect("what was agreed on is within its ranges");
+    }
     let limits = HeadLimits { max_bytes: usize::MAX, ..HeadLimits::default() };
     let Ok(mut opening) = Opening::new(asked, nonce, limits) else { return };
     match opening.receive(&answer, start_of_time()) {
-        Ok(Progress::Open(opened)) => assert_eq!(opened.subprotocol.as_deref(), subprotocol),
+        Ok(Progress::Open(opened)) => {
+            assert_eq!(opened.subprotocol.as_deref(), subprotocol);
+            assert_eq!(
+                opened.compression.map(|agreed| agreed.to_string()),
+                agreed.map(|agreed| agreed.to_string())
+            );
+        }
         other => panic!("our answer was not understood: {other:?}"),
     }
 }

@@ -45,6 +45,13 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// The next bytes, so many or what is left.
+    pub fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(length.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+
     /// Everything that is left.
     pub fn rest(self) -> &'a [u8] {
         self.0

@@ -12,15 +12,16 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use aiowebsocket::protocol::{
-    CloseCode, Config, Connection, Ending, KeepAlive, Kind, MAX_REASON, MaskKeys, Payload, Role,
+    CloseCode, Config, Ending, KeepAlive, Kind, MAX_REASON, MaskKeys, Payload, Role,
 };
+use aiowebsocket::{Agreed, Deflate};
 
 use crate::face::Face;
-use crate::heard::{End, Message, Reader};
+use crate::heard::{End, Message, Reader, WITHOUT_CONTEXT, agreed};
 use crate::input::{Cuts, Input};
 use crate::{reference, start_of_time};
 
-/// The first five bytes choose both configurations and the cuts; each operation takes one byte and what it asks for.
+/// The first six bytes choose both configurations, the cuts, who closes and what was agreed on of compression; each operation takes one byte and what it asks for.
 pub fn pair(data: &[u8]) {
     let mut choices = Input::new(data);
     let mut pair = Pair::new(&mut choices);
@@ -34,9 +35,25 @@ pub fn pair(data: &[u8]) {
     pair.check();
 }
 
+/// What both ends agreed on: nothing, with contexts or without, windows of any size, messages of any size compressed.
+fn compression(choice: u8) -> Option<Agreed> {
+    if choice & 3 == 0 {
+        return None;
+    }
+    let mut options = Deflate::default()
+        .level(if choice & 4 == 0 { 1 } else { 6 })
+        .memory_level(1 + choice % 9)
+        .threshold(usize::from(choice & 0x40));
+    if choice & 8 != 0 {
+        options =
+            options.server_max_window_bits(8 + choice / 16 % 8).client_max_window_bits(15 - choice / 32);
+    }
+    Some(agreed(&options, if choice & 3 == 3 { WITHOUT_CONTEXT } else { "" }))
+}
+
 struct Side {
     face: Face,
-    config: Config,
+    reader: Reader,
     /// What is under way to this side.
     arriving: Vec<u8>,
     /// Everything that arrived.
@@ -57,7 +74,7 @@ struct Side {
 }
 
 impl Side {
-    fn new(role: Role, choice: u8, cuts: u8, now: Instant) -> Self {
+    fn new(role: Role, [choice, cuts]: [u8; 2], compression: Option<Agreed>, now: Instant) -> Self {
         let mut config = Config::default();
         config.fragment_size = match choice % 8 {
             0..=3 => None,
@@ -74,9 +91,10 @@ impl Side {
         }
         config.keepalive = (choice & 0x80 != 0)
             .then_some(KeepAlive { interval: Duration::from_secs(20), timeout: Duration::from_secs(15) });
+        let reader = Reader { role, config, compression };
         Self {
-            face: Face::new(Connection::new(role, config.clone(), &[], now), Cuts::new(cuts)),
-            config,
+            face: Face::new(reader.machine(now), Cuts::new(cuts)),
+            reader,
             arriving: Vec::new(),
             arrived: Vec::new(),
             end_arrives: false,
@@ -107,9 +125,11 @@ struct Pair {
 impl Pair {
     fn new(choices: &mut Input<'_>) -> Self {
         let now = start_of_time();
-        let client = Side::new(Role::Client, choices.byte(), choices.byte(), now);
-        let server = Side::new(Role::Server, choices.byte(), choices.byte(), now);
+        let [client, server] = [(); 2].map(|()| [choices.byte(), choices.byte()]);
         let closer = usize::from(choices.byte() % 2);
+        let compression = compression(choices.byte());
+        let client = Side::new(Role::Client, client, compression, now);
+        let server = Side::new(Role::Server, server, compression, now);
         Self { sides: [client, server], now, keys: Keys(1), was_cut: false, timed_out: false, closer }
     }
 
@@ -156,7 +176,7 @@ impl Pair {
 
     fn payload(&self, from: usize, byte: u8, choices: &mut Input<'_>) -> (Kind, Vec<u8>) {
         // A thousand fragments find what a hundred thousand find.
-        let most = self.sides[from].config.fragment_size.map_or(usize::MAX, |size| size.get() * 1000);
+        let most = self.sides[from].reader.config.fragment_size.map_or(usize::MAX, |size| size.get() * 1000);
         let length = choices.length().min(most);
         if byte & 0x20 != 0 {
             return (Kind::Text, text(length).into_bytes());
@@ -174,7 +194,12 @@ impl Pair {
             2 => Payload::Owned(bytes.clone()),
             _ => Payload::Shared(bytes.clone().into()),
         };
-        let sent = side.face.machine.send(kind, payload, &mut self.keys);
+        let machine = &mut side.face.machine;
+        let sent = if byte & 0x1e == 4 {
+            machine.send_plain(kind, payload, &mut self.keys)
+        } else {
+            machine.send(kind, payload, &mut self.keys)
+        };
         assert_eq!(sent.is_ok(), may, "{sent:?}");
         if may {
             side.sent.push(Message(kind, bytes));
@@ -186,7 +211,12 @@ impl Pair {
         let last = byte & 0x80 != 0;
         let side = &mut self.sides[from];
         let may = side.face.machine.is_open() && side.sending.as_ref().is_none_or(|begun| begun.0 == kind);
-        let sent = side.face.machine.send_part(kind, Payload::Borrowed(&bytes), last, &mut self.keys);
+        let (machine, part) = (&mut side.face.machine, Payload::Borrowed(&bytes[..]));
+        let sent = if byte & 0x40 != 0 {
+            machine.send_plain_part(kind, part, last, &mut self.keys)
+        } else {
+            machine.send_part(kind, part, last, &mut self.keys)
+        };
         assert_eq!(sent.is_ok(), may, "{sent:?}");
         if may {
             side.sending.get_or_insert_with(|| Message(kind, Vec::new())).1.extend(bytes);
@@ -336,15 +366,12 @@ impl Pair {
             }
             assert!(failed || received.len() == sent.len(), "{} of {} arrived", received.len(), sent.len());
             if failed {
-                let small = receiver.config.max_message == 300 || receiver.config.max_fragments == 5;
+                let config = &receiver.reader.config;
+                let small = config.max_message == 300 || config.max_fragments == 5;
                 assert!(small, "only a limit can be broken here: {:?}", receiver.ending());
             }
             if !receiver.took_parts {
-                let reader = Reader {
-                    role: if to == 0 { Role::Client } else { Role::Server },
-                    config: receiver.config.clone(),
-                };
-                let (heard, _) = reference::hear(&reader, &receiver.arrived);
+                let heard = reference::hear(&receiver.reader, &receiver.arrived).heard;
                 assert_eq!(heard.messages, *received);
                 assert_eq!(heard.end, receiver.face.end());
             }

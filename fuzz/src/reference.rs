@@ -1,16 +1,56 @@
-//! RFC 6455 section 5 read straight from the text, without a thought for speed: what the machine is held against.
+//! RFC 6455 section 5, and RFC 7692 section 6 where compression was agreed on, read straight from the text, without a thought for
+//! speed: what the machine is held against.
 
 use aiowebsocket::protocol::{Kind, Role};
 
 use crate::heard::{End, Heard, Message, Reader};
+use crate::inflate::Inflating;
 
 const PROTOCOL_ERROR: u16 = 1002;
 const INVALID_PAYLOAD: u16 = 1007;
 const TOO_BIG: u16 = 1009;
 
-/// What a stream comes to, and the payloads of the pings before the end.
-pub fn hear(reader: &Reader, stream: &[u8]) -> (Heard, Vec<Vec<u8>>) {
-    let mut hearing = Hearing { rest: stream, messages: Vec::new(), message: None, pings: Vec::new() };
+/// What a stream comes to.
+pub struct Outcome {
+    /// Its messages and its end.
+    pub heard: Heard,
+    /// The payloads of the pings before the end.
+    pub pings: Vec<Vec<u8>>,
+    /// Why, where it is that a compressed message is no DEFLATE data.
+    pub fault: Option<Fault>,
+}
+
+/// Where bad DEFLATE data was noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// In bytes behind which more of the message may come: zlib may notice it there, or later.
+    Inside,
+    /// With the last byte of the message.
+    AtTheEnd,
+}
+
+impl Outcome {
+    /// Whether the machine's outcome is this one. Two implementations of DEFLATE notice what is wrong with a block at different bytes of
+    /// it; none takes the message.
+    pub fn is(&self, machine: &Heard) -> bool {
+        let may_be_later = self.fault == Some(Fault::Inside)
+            && matches!(machine.end, End::Open | End::Failed(_))
+            && machine.messages == self.heard.messages;
+        self.heard == *machine || may_be_later
+    }
+}
+
+/// What a stream comes to.
+pub fn hear(reader: &Reader, stream: &[u8]) -> Outcome {
+    let inflating = reader.peer_keeps_context().map(Inflating::new);
+    let mut hearing = Hearing {
+        rest: stream,
+        messages: Vec::new(),
+        message: None,
+        inflating,
+        pings: Vec::new(),
+        fault: None,
+    };
     let end = loop {
         match hearing.frame(reader) {
             Ok(true) => {}
@@ -18,18 +58,22 @@ pub fn hear(reader: &Reader, stream: &[u8]) -> (Heard, Vec<Vec<u8>>) {
             Err(end) => break end,
         }
     };
-    (Heard { messages: hearing.messages, end }, hearing.pings)
+    let Hearing { messages, pings, fault, .. } = hearing;
+    Outcome { heard: Heard { messages, end }, pings, fault }
 }
 
 struct Hearing<'a> {
     rest: &'a [u8],
     messages: Vec<Message>,
     message: Option<Begun>,
+    inflating: Option<Inflating>,
     pings: Vec<Vec<u8>>,
+    fault: Option<Fault>,
 }
 
 struct Begun {
     kind: Kind,
+    compressed: bool,
     bytes: Vec<u8>,
     /// So many of them are whole characters.
     text: usize,
@@ -68,7 +112,9 @@ impl Hearing<'_> {
             key.copy_from_slice(bytes);
             at += 4;
         }
-        if masked != (reader.role == Role::Server) || rsv != 0 {
+        // RFC 7692 6: RSV1 marks a compressed message, on its first frame.
+        let compressed = rsv == 4 && matches!(opcode, 1 | 2) && self.inflating.is_some();
+        if masked != (reader.role == Role::Server) || rsv != 0 && !compressed {
             return Err(End::Failed(PROTOCOL_ERROR));
         }
         let there = &self.rest[at..];
@@ -79,7 +125,7 @@ impl Hearing<'_> {
         if control {
             self.control(opcode, payload, whole)
         } else {
-            self.data(reader, opcode, fin, length, &payload, whole)
+            self.data(reader, Frame { opcode, fin, compressed, length, payload: &payload, whole })
         }
     }
 
@@ -107,19 +153,12 @@ impl Hearing<'_> {
         Ok(true)
     }
 
-    fn data(
-        &mut self,
-        reader: &Reader,
-        opcode: u8,
-        fin: bool,
-        length: u64,
-        payload: &[u8],
-        whole: bool,
-    ) -> Result<bool, End> {
-        let mut message = match (opcode, self.message.take()) {
+    fn data(&mut self, reader: &Reader, frame: Frame<'_>) -> Result<bool, End> {
+        let mut message = match (frame.opcode, self.message.take()) {
             (0, Some(message)) => message,
             (1 | 2, None) => Begun {
-                kind: if opcode == 1 { Kind::Text } else { Kind::Binary },
+                kind: if frame.opcode == 1 { Kind::Text } else { Kind::Binary },
+                compressed: frame.compressed,
                 bytes: Vec::new(),
                 text: 0,
                 announced: 0,
@@ -127,31 +166,68 @@ impl Hearing<'_> {
             },
             _ => return Err(End::Failed(PROTOCOL_ERROR)),
         };
-        message.announced = message.announced.saturating_add(length);
+        message.announced = message.announced.saturating_add(frame.length);
         message.fragments += 1;
         let limits = &reader.config;
-        if length > limits.max_frame
-            || message.announced > limits.max_message
+        // What is compressed may be a little more than what it holds.
+        let most = |limit: u64| {
+            if message.compressed { limit.saturating_add(limit / 8 + 64) } else { limit }
+        };
+        if frame.length > most(limits.max_frame)
+            || message.announced > most(limits.max_message)
             || message.fragments > limits.max_fragments
         {
             return Err(End::Failed(TOO_BIG));
         }
-        message.bytes.extend_from_slice(payload);
-        let last = fin && whole;
-        if message.kind == Kind::Text {
-            match std::str::from_utf8(&message.bytes[message.text..]) {
-                Ok(text) => message.text += text.len(),
-                Err(error) if last || error.error_len().is_some() => {
-                    return Err(End::Failed(INVALID_PAYLOAD));
+        let last = frame.fin && frame.whole;
+        let mut inflated = Ok(());
+        match &mut self.inflating {
+            Some(inflating) if message.compressed => {
+                inflated = inflating.push(frame.payload);
+                message.bytes = inflating.message().to_vec();
+                if last && inflated.is_ok() {
+                    inflated = inflating.finish().map(|_| ());
                 }
-                Err(error) => message.text += error.valid_up_to(),
             }
+            _ => message.bytes.extend_from_slice(frame.payload),
+        }
+        message.judge(limits.max_message, last, inflated.is_err()).map_err(End::Failed)?;
+        if inflated.is_err() {
+            self.fault = Some(if last { Fault::AtTheEnd } else { Fault::Inside });
+            return Err(End::Failed(INVALID_PAYLOAD));
         }
         if last {
             self.messages.push(Message(message.kind, message.bytes));
         } else {
             self.message = Some(message);
         }
-        Ok(whole)
+        Ok(frame.whole)
+    }
+}
+
+/// A data frame, or what there is of it.
+struct Frame<'a> {
+    opcode: u8,
+    fin: bool,
+    compressed: bool,
+    length: u64,
+    payload: &'a [u8],
+    whole: bool,
+}
+
+impl Begun {
+    /// What there is of it, which bad DEFLATE data may have ended: byte after byte, so that the first rule that is broken gives the code.
+    fn judge(&mut self, most: u64, last: bool, was_cut_short: bool) -> Result<(), u16> {
+        let allowed = usize::try_from(most).map_or(self.bytes.len(), |most| most.min(self.bytes.len()));
+        let is_over = allowed < self.bytes.len();
+        if self.kind == Kind::Text {
+            let ends = last && !is_over && !was_cut_short;
+            match std::str::from_utf8(&self.bytes[self.text..allowed]) {
+                Ok(text) => self.text += text.len(),
+                Err(error) if ends || error.error_len().is_some() => return Err(INVALID_PAYLOAD),
+                Err(error) => self.text += error.valid_up_to(),
+            }
+        }
+        if is_over { Err(TOO_BIG) } else { Ok(()) }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use aiowebsocket::protocol::{Header, OpCode};
 use serde::Deserialize;
 
 fn spec(file: &str) -> String {
@@ -14,16 +15,23 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     match target {
         "frames" => frames()
             .into_iter()
+            .chain(compressed())
             .flat_map(|(role, bytes)| {
                 [[&[role, 0, 0][..], &bytes].concat(), [&[role | 14, 1, 1][..], &bytes].concat()]
             })
             .collect(),
+        "inflate" => inflate(),
+        "deflate" => deflate(),
         "tungstenite" => {
             frames().into_iter().map(|(role, bytes)| [&[role, 7][..], &bytes].concat()).collect()
         }
         "parts" => parts(),
-        "response" => heads("opening_response.toml").map(|head| [&[2, 3, 9][..], &head].concat()).collect(),
-        "request" => heads("opening_request.toml").map(|head| [&[2, 9][..], &head].concat()).collect(),
+        "response" => heads("opening_response.toml")
+            .flat_map(|head| [[&[2, 3, 9][..], &head].concat(), [&[2, 5, 9][..], &head].concat()])
+            .collect(),
+        "request" => heads("opening_request.toml")
+            .flat_map(|head| [[&[2, 9][..], &head].concat(), [&[6, 9][..], &head].concat()])
+            .collect(),
         "address" => addresses(),
         "pair" => pairs(),
         _ => panic!("{target} is no target"),
@@ -43,7 +51,25 @@ fn cases<Case: serde::de::DeserializeOwned>(file: &str) -> Vec<Case> {
 #[derive(Deserialize)]
 struct FrameCase {
     role: String,
+    deflate: Option<String>,
+    #[serde(default)]
     input: Vec<Part>,
+}
+
+impl FrameCase {
+    /// The role that reads, and the compression, as `Reader` takes them.
+    fn reader(&self) -> u8 {
+        let compression = match &self.deflate {
+            None => 0,
+            Some(offer) if offer.contains("no_context_takeover") => 0x30,
+            Some(_) => 0x10,
+        };
+        u8::from(self.role == "server") | compression
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.input.iter().flat_map(Part::bytes).collect()
+    }
 }
 
 /// spec/README.md tells how a part is written.
@@ -80,16 +106,71 @@ fn hex(digits: &str) -> Vec<u8> {
 
 /// Streams with the role that reads them, as `Reader` takes it. Fuzzing wants them short.
 fn frames() -> Vec<(u8, Vec<u8>)> {
-    let mut found = Vec::new();
-    for file in ["close", "control", "fragments", "frames", "limits", "masking", "utf8"] {
-        for case in cases::<FrameCase>(&format!("{file}.toml")) {
-            let bytes: Vec<u8> = case.input.iter().flat_map(Part::bytes).collect();
-            if bytes.len() <= 4096 {
-                found.push((u8::from(case.role == "server"), bytes));
+    let files = ["close", "control", "fragments", "frames", "limits", "masking", "utf8"];
+    files.into_iter().flat_map(streams).collect()
+}
+
+/// Those with compression.
+fn compressed() -> Vec<(u8, Vec<u8>)> {
+    streams("deflate")
+}
+
+fn streams(file: &str) -> Vec<(u8, Vec<u8>)> {
+    let cases = cases::<FrameCase>(&format!("{file}.toml")).into_iter();
+    cases.map(|case| (case.reader(), case.bytes())).filter(|(_, bytes)| bytes.len() <= 4096).collect()
+}
+
+/// The fragments of those cases, as `inflate` reads them.
+fn inflate() -> Vec<Vec<u8>> {
+    let seed = |(reader, bytes): (u8, Vec<u8>)| {
+        let mut seed = vec![reader, 3, 0];
+        let mut rest = &bytes[..];
+        while let Ok(Some((header, size))) = Header::decode(rest) {
+            let end = usize::try_from(header.length).ok().filter(|&length| length < 256);
+            let Some(payload) = end.and_then(|length| rest.get(size..size + length)) else { break };
+            rest = &rest[size + payload.len()..];
+            if header.opcode.is_control() {
+                continue;
             }
+            let plain = header.rsv == 0 && header.opcode != OpCode::Continuation;
+            let text = header.opcode == OpCode::Text;
+            let key = header.mask.unwrap_or_default();
+            seed.extend([u8::from(header.fin) | u8::from(text) << 1 | if plain { 0x1c } else { 0 }]);
+            seed.extend([u8::try_from(payload.len()).expect("short")]);
+            seed.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+        }
+        seed
+    };
+    compressed().into_iter().map(seed).collect()
+}
+
+/// Connections of every kind that take turns with messages of every kind, as `deflate` reads them.
+fn deflate() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for level in [0, 4, 5, 36, 44, 80] {
+        for (flags, windows) in [(0, 63), (1, 63), (6, 63), (7, 63), (0, 0x09), (1, 0x12), (8, 63)] {
+            let connection = [flags, level, windows, 40];
+            let fragment_size: &[u8] = if flags & 8 == 0 { &[] } else { &[99] };
+            let mut seed = vec![4];
+            for _ in 0..5 {
+                seed.extend([&connection[..], fragment_size].concat());
+            }
+            for turn in 0_u8..12 {
+                let how = turn % 4 | u8::from(turn > 8) << 2;
+                let length = if turn % 3 == 0 { 3 << 13 | 5000 } else { 5 << 13 | 150 };
+                let text = b"{\"price\":\"1";
+                let kind =
+                    [1, 2, 0, 1, 3][usize::from(turn) % 5] | u8::try_from(text.len() << 2).expect("short");
+                seed.extend([how << 3 | turn % 5]);
+                seed.extend(u16::to_be_bytes(length));
+                seed.push(kind);
+                seed.extend_from_slice(text);
+                seed.extend([turn, 3]);
+            }
+            seeds.push(seed);
         }
     }
-    found
+    seeds
 }
 
 fn parts() -> Vec<Vec<u8>> {
@@ -146,8 +227,8 @@ fn pairs() -> Vec<Vec<u8>> {
     let close = |from: u8| vec![operation(6, from), 3, 20];
     let mut seeds = Vec::new();
     for (client, server) in [(0, 0), (4, 5), (6, 7), (0x98, 0x80), (0x60, 0x18), (0x84, 0xe7)] {
-        for cuts in [0, 1, 77] {
-            let begin = vec![client, cuts, server, cuts, cuts];
+        for (cuts, compression) in [(0, 0), (1, 0), (77, 0), (0, 1), (1, 0xfe), (77, 3), (5, 9)] {
+            let begin = vec![client, cuts, server, cuts, cuts, compression];
             let long = 4 << 13 | 5000;
             seeds.push(
                 [begin.clone(), send(0, 3 << 13 | 400), text(1, 5 << 13 | 99), all(0).into(), all(1).into()]

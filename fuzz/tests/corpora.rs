@@ -51,6 +51,16 @@ fn address() {
 }
 
 #[test]
+fn inflate() {
+    run("inflate");
+}
+
+#[test]
+fn deflate() {
+    run("deflate");
+}
+
+#[test]
 fn pair() {
     run("pair");
 }
