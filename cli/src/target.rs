@@ -90,10 +90,12 @@ pub(crate) async fn open_in_steps(
     place: &Place,
     connect: Connect,
 ) -> Result<WebSocket<Tap<TcpStream>>, Error> {
+    let began = now();
     let stream = match timeout(OPEN_TIMEOUT, dial(place)).await {
         Ok(stream) => stream?,
         Err(_) => return Err(Error::Timeout(TimeLimit::Open(OpenStep::Connect))),
     };
+    let connect = connect.open_timeout(OPEN_TIMEOUT.saturating_sub(began.elapsed()));
     let heads = Heads::default();
     let began = now();
     let opened = connect.over(Tap::new(stream, heads.clone())).await;

@@ -9,6 +9,8 @@ mod connect;
 mod demo;
 mod errors;
 mod help;
+#[cfg(unix)]
+mod limits;
 mod ping;
 mod serve;
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! `aiows ping`.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::time::Instant;
 
 use snapbox::str;
 
@@ -108,7 +109,7 @@ min DURATION, median DURATION, p99 DURATION, max DURATION
 #[test]
 fn pings_are_as_far_apart_as_is_wanted() {
     let server = Server::start(&[]);
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     assert_eq!(run(&["ping", "-c", "3", "-i", "0.4", &server.url], b"").code, Some(0));
     assert!(began.elapsed().as_millis() >= 800, "{:?}", began.elapsed());
 }
@@ -124,6 +125,21 @@ fn a_server_that_closes_between_two_pings() {
     });
     // The next ping is later than any test waits.
     assert_eq!(run(&["ping", "-i", "1000", &url], b"").code, Some(4));
+}
+
+/// The library would wait 10 s for the answer to our Close frame.
+#[test]
+fn a_server_that_does_not_say_goodbye_is_not_waited_for_long() {
+    let url = talking(|stream| {
+        answer_ping(stream);
+        while next_frame(stream).0 != 8 {}
+        // Until the client has gone.
+        _ = stream.read_to_end(&mut Vec::new());
+    });
+    let began = Instant::now();
+    assert_eq!(run(&["ping", "-c", "1", &url], b"").code, Some(0));
+    let took = began.elapsed().as_secs();
+    assert!((2..8).contains(&took), "3 s are the limit, it took {took} s");
 }
 
 /// What comes before a pong is not in its way: more than the library keeps by default.

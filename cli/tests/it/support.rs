@@ -54,8 +54,21 @@ pub(crate) fn check(actual: impl IntoData, expected: impl IntoData) {
 
 impl Program {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_aiows"))
-            .args(arguments)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aiows"));
+        command.args(arguments);
+        Self::of(command)
+    }
+
+    /// Started by a line of the shell, in which `$0` is the program.
+    #[cfg(unix)]
+    pub(crate) fn shell(line: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", line, env!("CARGO_BIN_EXE_aiows")]);
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
+        let mut child = command
             .env_remove("COLUMNS")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -188,7 +201,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(options: &[&str]) -> Self {
-        let program = Program::start(&[&["serve", "0"], options].concat());
+        Self::of(Program::start(&[&["serve", "0"], options].concat()))
+    }
+
+    /// One that was started otherwise.
+    pub(crate) fn of(program: Program) -> Self {
         let line = program.line();
         let url = line.strip_prefix("listening on ").expect("the address comes first").to_owned();
         Self { program, url }
