@@ -4,18 +4,19 @@ import asyncio
 from urllib.parse import quote
 
 from aiohttp import ClientConnectorError, ClientSession, WSMsgType
-from facts import BINARY, CLOSINGS, COMMANDS, ECHO, PING, REFUSED, SIZES, TEXT, binary, echoed, fact, text
+from facts import BINARY, CLOSINGS, COMMANDS, ECHO, ECHOES, PING, REFUSED, SIZES, TEXT, binary, echoed, fact, text
 
 
 async def echo(open_):
-    async with open_(ECHO) as ws:
-        for size in SIZES:
-            sent = text(size)
-            await ws.send_str(sent)
-            echoed("text", size, sent, await ws.receive_str(timeout=30))
-            sent = binary(size)
-            await ws.send_bytes(sent)
-            echoed("binary", size, sent, await ws.receive_bytes(timeout=30))
+    for url, prefix in ECHOES:
+        async with open_(url) as ws:
+            for size in SIZES:
+                sent = text(size)
+                await ws.send_str(sent)
+                echoed(prefix + "text", size, sent, await ws.receive_str(timeout=30))
+                sent = binary(size)
+                await ws.send_bytes(sent)
+                echoed(prefix + "binary", size, sent, await ws.receive_bytes(timeout=30))
 
 
 async def fragments(open_):

@@ -1,7 +1,7 @@
 """What the Python clients share: the messages, and facts on stdout for whoever started the client.
 
-A client is started as `CLIENT ECHO COMMANDS REFUSED`: the addresses of an echo server, of a server that obeys commands
-in the path, and one where nobody listens. It prints one fact a line, in the words that all clients use.
+A client is started as `CLIENT ECHO PLAIN COMMANDS REFUSED`: the addresses of an echo server, of one that declines compression, of
+a server that obeys commands in the path, and one where nobody listens. It prints one fact a line, in the words that all clients use.
 """
 
 import sys
@@ -16,7 +16,10 @@ TEXT_PARTS = [b"one, ", b"", b"zw\xc3", b"\xb6lf, ", "\N{CRAB}".encode()[:2], "\
 BINARY_PARTS = [bytes([n]) * 300 for n in range(5)]
 TEXT, BINARY = b"".join(TEXT_PARTS).decode(), b"".join(BINARY_PARTS)
 
-_, ECHO, COMMANDS, REFUSED = sys.argv
+_, ECHO, PLAIN, COMMANDS, REFUSED = sys.argv
+
+# The two echo servers, and what facts of theirs begin with.
+ECHOES = [(ECHO, ""), (PLAIN, "plain ")]
 
 
 def text(size: int) -> str:

@@ -4,7 +4,7 @@ import asyncio
 from urllib.parse import quote
 
 from facts import (
-    BINARY, BINARY_PARTS, CLOSINGS, COMMANDS, ECHO, PING, REFUSED, SIZES, TEXT, TEXT_PARTS, binary, echoed, fact, text,
+    BINARY, BINARY_PARTS, CLOSINGS, COMMANDS, ECHO, ECHOES, PING, REFUSED, SIZES, TEXT, TEXT_PARTS, binary, echoed, fact, text,
 )
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -15,11 +15,12 @@ def open_(url, **options):
 
 
 async def echo():
-    async with open_(ECHO) as ws:
-        for size in SIZES:
-            for kind, message in ("text", text(size)), ("binary", binary(size)):
-                await ws.send(message)
-                echoed(kind, size, message, await ws.recv())
+    for url, prefix in ECHOES:
+        async with open_(url) as ws:
+            for size in SIZES:
+                for kind, message in ("text", text(size)), ("binary", binary(size)):
+                    await ws.send(message)
+                    echoed(prefix + kind, size, message, await ws.recv())
 
 
 async def fragments():

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { BINARY, CLOSINGS, SIZES, TEXT, binary, close, same, text } from "./messages.mjs";
 
 const WebSocket = createRequire(new URL("../../.local/peers/", import.meta.url))("ws");
-const [ECHO, COMMANDS, REFUSED] = process.argv.slice(2);
+const [ECHO, PLAIN, COMMANDS, REFUSED] = process.argv.slice(2);
 
 const PING = "are you there?";
 // Parts of a message that is sent in fragments: a character is cut in two, and one part is empty.
@@ -49,14 +49,16 @@ async function end(ws, code) {
 }
 
 async function echo() {
-  const ws = await open(ECHO);
-  for (const size of SIZES) {
-    for (const [kind, sent] of [["text", text(size)], ["binary", binary(size)]]) {
-      ws.send(sent);
-      fact(kind, size, same(sent, await message(ws)) ? "same" : "not the same");
+  for (const [url, prefix] of [[ECHO, ""], [PLAIN, "plain "]]) {
+    const ws = await open(url);
+    for (const size of SIZES) {
+      for (const [kind, sent] of [["text", text(size)], ["binary", binary(size)]]) {
+        ws.send(sent);
+        fact(prefix + kind, size, same(sent, await message(ws)) ? "same" : "not the same");
+      }
     }
+    await end(ws, [1000]);
   }
-  await end(ws, [1000]);
 }
 
 async function fragments() {

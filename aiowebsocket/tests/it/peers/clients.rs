@@ -50,8 +50,9 @@ async fn a_page_in_chromium() {
     let server = Server::start().await;
     let (page, site) = listen().await;
     let _pages = AbortOnDrop(tokio::spawn(serve_pages(page)));
-    let [echo, commands, refused] = server.addresses();
-    let url = format!("http://{site}/page.html?echo={echo}&commands={commands}&refused={refused}");
+    let [echo, plain, commands, refused] = server.addresses();
+    let url =
+        format!("http://{site}/page.html?echo={echo}&plain={plain}&commands={commands}&refused={refused}");
     let profile = Profile::new();
     // Ends by itself some time after us, if we cannot end it.
     let mut command = Command::new("timeout");
@@ -89,38 +90,42 @@ enum Facts {
     Reported,
 }
 
-/// Our two servers: one that echoes, and one that obeys commands in the path.
+/// Our servers: one that echoes, one that does so without compression, and one that obeys commands in the path.
 struct Server {
     echo: SocketAddr,
+    plain: SocketAddr,
     commands: SocketAddr,
     refused: SocketAddr,
     ends: UnboundedReceiver<String>,
     reported: UnboundedReceiver<String>,
-    _tasks: [AbortOnDrop<()>; 2],
+    _tasks: [AbortOnDrop<()>; 3],
 }
 
 impl Server {
     async fn start() -> Self {
         let echo = done("bind", EchoServer::bind(LOOPBACK)).await;
+        let plain = done("bind", EchoServer::bind(LOOPBACK)).await.no_compression();
         let (commands, commands_at) = listen().await;
         let (_, refused) = listen().await;
         let (end, ends) = unbounded_channel();
         let (report, reported) = unbounded_channel();
         Self {
             echo: echo.local_addr().expect("it is bound"),
+            plain: plain.local_addr().expect("it is bound"),
             commands: commands_at,
             refused,
             ends,
             reported,
             _tasks: [
                 AbortOnDrop(tokio::spawn(async { echo.run().await.expect("it listens") })),
+                AbortOnDrop(tokio::spawn(async { plain.run().await.expect("it listens") })),
                 AbortOnDrop(tokio::spawn(serve(commands, end, report))),
             ],
         }
     }
 
-    fn addresses(&self) -> [String; 3] {
-        [self.echo, self.commands, self.refused].map(|address| format!("ws://{address}"))
+    fn addresses(&self) -> [String; 4] {
+        [self.echo, self.plain, self.commands, self.refused].map(|address| format!("ws://{address}"))
     }
 
     /// Waits for the client to finish, and holds what it saw and what we saw against what was to be seen.
@@ -163,8 +168,13 @@ fn hold(seen: &[String], wanted: &[String], more: &str) {
 
 /// The facts that a client that can do all this is to see.
 fn wanted(client: &Client) -> Vec<String> {
-    let mut facts: Vec<String> =
-        SIZES.iter().flat_map(|size| [format!("text {size} same"), format!("binary {size} same")]).collect();
+    let mut facts = Vec::new();
+    for size in SIZES {
+        for kind in ["text", "binary"] {
+            facts.push(format!("{kind} {size} same"));
+            facts.push(format!("plain {kind} {size} same"));
+        }
+    }
     facts.push("their fragments of text same".into());
     facts.push("their fragments of binary same".into());
     facts.push("pinged: pong".into());

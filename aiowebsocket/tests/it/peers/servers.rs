@@ -122,8 +122,13 @@ async fn next(ws: &mut WebSocket) -> Message {
     done("recv", ws.recv()).await.expect("a message, not the end")
 }
 
+/// Compressed where the server does that, and plain.
 async fn echo(base: &str) {
-    let mut ws = open(base).await;
+    echo_over(open(base).await).await;
+    echo_over(done(base, connect(base).no_compression().into_future()).await).await;
+}
+
+async fn echo_over(mut ws: WebSocket) {
     for size in SIZES {
         let sent = text(size);
         done("send", ws.send(&sent)).await;
