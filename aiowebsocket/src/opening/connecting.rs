@@ -544,6 +544,13 @@ impl Connecting {
 
     /// Takes bytes of the stream, all of them.
     pub fn receive(&mut self, bytes: &[u8], now: Instant) {
+        if let Stage::Open(opened) = &mut self.stage {
+            // What comes now is the open connection's.
+            if !self.wire.keep(bytes) {
+                opened.leftover.extend_from_slice(bytes);
+            }
+            return;
+        }
         let mut wire = mem::take(&mut self.wire);
         let taken = wire.receive(bytes, |wire, plain| self.take(wire, plain, now));
         self.wire = wire;

@@ -105,6 +105,15 @@ impl Wire {
         }
     }
 
+    /// Leaves bytes of the socket to the layer, unopened. False where there is none.
+    pub(super) fn keep(&mut self, mut bytes: &[u8]) -> bool {
+        let Some(layer) = &mut self.layer else { return false };
+        while !bytes.is_empty() {
+            bytes = &bytes[put(&mut **layer, bytes)..];
+        }
+        true
+    }
+
     /// Queues what the layer has to say.
     fn say(&mut self) {
         if let Some(layer) = &mut self.layer

@@ -5,6 +5,7 @@
 mod accept;
 mod address;
 mod cases;
+mod connecting;
 mod credentials;
 mod dial;
 mod proxy;
