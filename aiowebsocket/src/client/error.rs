@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::layer::TlsError;
 use crate::opening::{
-    AcceptError, HandshakeError, OpenStep, ProxyFault, ProxyRulesError, RedirectError, ReplyError,
+    AcceptError, Failure, HandshakeError, OpenStep, ProxyFault, ProxyRulesError, RedirectError, ReplyError,
     RequestError, UrlError,
 };
 use crate::protocol::{CloseCode, Ending, PeerError, Timeout, UsageError};
@@ -76,30 +76,21 @@ pub enum TimeLimit {
 }
 
 impl Error {
-    /// Whether the same call may succeed later: the network or the server was at fault for now, not the call.
+    /// Whether the same call may succeed later: the network or the server was at fault for now, not the call. The rules are
+    /// [`Failure::is_final`]'s.
     pub fn is_retryable(&self) -> bool {
+        !self.failure().is_final()
+    }
+
+    /// What it comes to where another attempt is thought of.
+    pub(super) fn failure(&self) -> Failure<'_> {
         match self {
-            Self::Connect(_) | Self::Dns(_) | Self::Timeout(_) | Self::Io(_) => true,
-            Self::Proxy(fault) => fault.is_retryable(),
-            Self::Tls(error) => error.is_retryable(),
-            Self::Closed { code, .. } => !matches!(
-                *code,
-                CloseCode::PROTOCOL_ERROR
-                    | CloseCode::UNSUPPORTED_DATA
-                    | CloseCode::INVALID_PAYLOAD
-                    | CloseCode::POLICY_VIOLATION
-                    | CloseCode::TOO_BIG
-                    | CloseCode::MANDATORY_EXTENSION
-                    | CloseCode::UNAUTHORIZED
-                    | CloseCode::FORBIDDEN
-            ),
-            Self::Handshake(error) => match &**error {
-                HandshakeError::Refused(refusal) => {
-                    matches!(refusal.status.as_u16(), 408 | 425 | 429 | 500..=599)
-                }
-                HandshakeError::UnexpectedEnd { .. } => true,
-                _ => false,
-            },
+            Self::Connect(_) | Self::Dns(_) | Self::Timeout(_) | Self::Io(_) => Failure::Passing,
+            Self::Proxy(fault) if fault.is_retryable() => Failure::Passing,
+            Self::Tls(error) if error.is_retryable() => Failure::Passing,
+            Self::Proxy(_) | Self::Tls(_) => Failure::Lasting,
+            Self::Closed { code, .. } => Failure::Closed(code.get()),
+            Self::Handshake(error) => Failure::Handshake(error),
             Self::Url(_)
             | Self::ProxyRules(_)
             | Self::Redirect(_)
@@ -109,7 +100,7 @@ impl Error {
             | Self::Reply(_)
             | Self::Protocol(_)
             | Self::TooBig(_)
-            | Self::Usage(_) => false,
+            | Self::Usage(_) => Failure::Lasting,
         }
     }
 

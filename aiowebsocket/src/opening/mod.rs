@@ -11,6 +11,7 @@
 //! ```
 
 mod accept;
+mod backoff;
 mod body;
 mod connecting;
 mod credentials;
@@ -22,6 +23,7 @@ mod deflate;
 mod dial;
 mod error;
 mod extension;
+mod failure;
 mod http;
 mod milestone;
 mod proxy;
@@ -45,9 +47,11 @@ use ::http::StatusCode;
 
 pub use self::accept::{AcceptProgress, Accepting};
 pub use self::connecting::{ConnectError, Connecting, Next, OPEN_TIMEOUT, OpenLimits, OpenStep, ProxyChoice};
+pub use self::backoff::{Backoff, GaveUp, Retries};
 pub use self::dial::{Attempt, AttemptId, DialError, Dialling};
 pub use self::error::{AcceptError, HandshakeError, OutOfRange, ParameterFault, ReplyError};
 pub use self::extension::Extension;
+pub use self::failure::Failure;
 pub use self::http::{FieldError, HeadFault, HeadLimits, accept_value};
 pub use self::milestone::Milestone;
 pub use self::proxy::{Proxy, ProxyError, ProxyScheme};

@@ -4,6 +4,7 @@
 
 mod accept;
 mod address;
+mod backoff;
 mod cases;
 mod connecting;
 mod credentials;
