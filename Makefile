@@ -39,10 +39,11 @@ python: ## the Python package, built and installed in .local/python for PYTHON (
 	@$(CARGO) --version
 	python/install $(PYTHON)
 
-examples: ## a server of hyper and one of axum that upgrade to this library
+examples: ## servers of hyper and axum that upgrade to this library, and a client that comes back
 	@$(CARGO) --version
 	$(CARGO) run -q -p aiowebsocket --example hyper
 	$(CARGO) run -q -p aiowebsocket --example axum
+	$(CARGO) run -q -p aiowebsocket --example reconnecting
 
 loom: ## the orders in which two halves and their stream can meet
 	@$(CARGO) --version

@@ -65,6 +65,16 @@ pub fn nonce() -> std::io::Result<[u8; 16]> {
     Ok(nonce)
 }
 
+/// A random number of 64 bits: for delays, which need few.
+///
+/// # Errors
+/// The operating system has no randomness to give.
+pub fn random() -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
 impl Pool {
     #[cold]
     #[inline(never)]

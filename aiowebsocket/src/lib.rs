@@ -17,13 +17,13 @@ pub mod tls;
 #[cfg(feature = "tokio")]
 pub use client::{
     Accept, Connect, Data, Dial, EchoServer, Error, Event, Gate, INLINE, Message, MessageRef, Negotiated,
-    Outgoing, Over, Part, Receiver, Sender, Target, Text, TimeLimit, Transport, TrySendError, WebSocket,
-    accept, connect,
+    Outgoing, Over, OverEach, Part, Receiver, ReconnectEvent, Reconnecting, Sender, Target, Text, TimeLimit,
+    Transport, TrySendError, WebSocket, accept, connect,
 };
 #[cfg(feature = "deflate")]
 pub use deflate::{Agreed, Deflate};
 pub use layer::{TlsError, TlsFault, TlsInfo};
-pub use opening::{Milestone, OpenLimits, OpenStep, Proxy, ProxyRules};
+pub use opening::{Backoff, GaveUp, Milestone, OpenLimits, OpenStep, Proxy, ProxyRules};
 pub use protocol::{CloseCode, Config, KeepAlive, Kind, Role};
 #[cfg(feature = "tls")]
 pub use tls::Tls;

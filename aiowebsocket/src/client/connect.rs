@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::driver::now;
-use super::error::Error;
+use super::error::{Error, TimeLimit};
 use super::gate::Gate;
 use super::opening::{self, Means, Open};
 use super::target::{Asked, Target};
@@ -19,8 +19,8 @@ use super::websocket::{Negotiated, WebSocket};
 #[cfg(feature = "deflate")]
 use crate::Deflate;
 use crate::opening::{
-    Connecting, Milestone, OpenLimits, Opened, Proxy, ProxyChoice, ProxyRules, Redirects, RequestHead,
-    Response,
+    Address, Connecting, Milestone, OpenLimits, OpenStep, Opened, Proxy, ProxyChoice, ProxyRules, Redirects,
+    RequestHead, Response,
 };
 use crate::protocol::{Config, KeepAlive, Role};
 #[cfg(feature = "tls")]
@@ -87,6 +87,10 @@ pub struct Over<S> {
     /// Whether TLS is still to be done where the address asks for it.
     secure: bool,
 }
+
+/// A stream of somebody else's for each attempt: see [`Connect::over_each`].
+#[derive(Clone, Copy, Debug)]
+pub struct OverEach<F>(F);
 
 impl<T> Connect<T> {
     /// Adds a header line, or replaces one of the defaults (`Host`, `User-Agent`) in its place. Spelling and order are
@@ -211,6 +215,26 @@ impl<T> Connect<T> {
         Connect { asked, config, limits, means, transport }
     }
 
+    /// As [`over`](Self::over), over a stream that this function connects: it is given the address, and called once for each
+    /// attempt, so that the connection can be opened again ([`reconnecting`](Self::reconnecting)). Its error is
+    /// [`Error::Connect`].
+    pub fn over_each<F, R, S>(self, stream: F) -> Connect<OverEach<F>>
+    where
+        F: Fn(Address) -> R + Clone + Send + 'static,
+        R: Future<Output = io::Result<S>> + Send,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.with_transport(OverEach(stream))
+    }
+
+    /// Takes out the first mistake in the options.
+    pub(super) fn take_mistake(&mut self) -> Option<Error> {
+        match &self.asked {
+            Ok(_) => None,
+            Err(_) => std::mem::replace(&mut self.asked, Err(Error::NotConnected)).err(),
+        }
+    }
+
     fn ask(mut self, edit: impl FnOnce(&mut RequestHead) -> Result<(), Error>) -> Self {
         if let Ok(asked) = &mut self.asked
             && let Err(error) = edit(&mut asked.request)
@@ -218,6 +242,19 @@ impl<T> Connect<T> {
             self.asked = Err(error);
         }
         self
+    }
+}
+
+impl<T: Clone> Connect<T> {
+    /// The same once more: for options without a mistake.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            asked: self.asked.as_ref().map_err(|_| Error::NotConnected).cloned(),
+            config: self.config.clone(),
+            limits: self.limits,
+            means: self.means.clone(),
+            transport: self.transport.clone(),
+        }
     }
 }
 
@@ -306,7 +343,7 @@ impl<T> fmt::Debug for Connect<T> {
     }
 }
 
-/// Where the stream of a connection comes from: [`Dial`] or [`Over`]. Sealed: more ways are options of [`Connect`].
+/// Where the stream of a connection comes from: [`Dial`], [`Over`] or [`OverEach`]. Sealed: more ways are options of [`Connect`].
 pub trait Transport: sealed::Sealed + Send + 'static {
     /// The stream.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -325,6 +362,7 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Dial {}
     impl<S> Sealed for super::Over<S> {}
+    impl<F> Sealed for super::OverEach<F> {}
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for Over<S> {
@@ -339,6 +377,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for Over<S> {
         let machine = Connecting::over(address, request, self.secure, limits, now());
         let opened = opening::over(machine, &mut self.stream, means).await?;
         Ok((self.stream, opened))
+    }
+}
+
+impl<F, R, S> Transport for OverEach<F>
+where
+    F: Fn(Address) -> R + Send + 'static,
+    R: Future<Output = io::Result<S>> + Send,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Stream = S;
+
+    async fn open(
+        self,
+        Asked { address, request }: Asked,
+        limits: OpenLimits,
+        means: &Means,
+    ) -> Result<(S, Open), Error> {
+        let started = now();
+        let connecting = (self.0)(address.clone());
+        let mut stream = match limits.whole {
+            None => connecting.await,
+            Some(whole) => tokio::time::timeout(whole, connecting)
+                .await
+                .map_err(|_| Error::Timeout(TimeLimit::Open(OpenStep::Connect)))?,
+        }
+        .map_err(Error::Connect)?;
+        let machine = Connecting::over(address, request, false, limits, started);
+        let opened = opening::over(machine, &mut stream, means).await?;
+        Ok((stream, opened))
     }
 }
 

@@ -487,7 +487,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Whether everything up to this count of sent bytes has left for the stream; writes, and reads meanwhile.
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>, target: u64) -> Poll<Result<(), Error>> {
         match self.poll_flush(cx) {
-            Poll::Pending if self.sent >= target + self.machine.jumped() => {
+            Poll::Pending if self.has_left(target) => {
                 // Others have queued more meanwhile; a stream that keeps what it takes must let go of these bytes.
                 ready!(self.poll_flush_stream(cx));
                 Poll::Ready(if self.write_broken { Err(self.error()) } else { Ok(()) })
@@ -499,6 +499,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// The count of sent bytes at which everything queued now has left, without those that jump the queue.
     pub(super) fn sent_when_empty(&self) -> u64 {
         self.sent + self.machine.queued() as u64 - self.machine.jumped()
+    }
+
+    /// Whether everything up to this count of sent bytes has left for the stream.
+    pub(super) fn has_left(&self, target: u64) -> bool {
+        self.sent >= target + self.machine.jumped()
     }
 
     /// Whether messages may be sent.

@@ -55,6 +55,8 @@ pub enum Error {
         /// The peer's reason; often empty.
         reason: Box<str>,
     },
+    /// There is no connection now, and nothing was sent: said by [`Reconnecting`](crate::Reconnecting) between two of them.
+    NotConnected,
     /// The caller's fault; nothing was sent.
     Usage(UsageError),
     /// The stream broke.
@@ -85,7 +87,9 @@ impl Error {
     /// What it comes to where another attempt is thought of.
     pub(super) fn failure(&self) -> Failure<'_> {
         match self {
-            Self::Connect(_) | Self::Dns(_) | Self::Timeout(_) | Self::Io(_) => Failure::Passing,
+            Self::Connect(_) | Self::Dns(_) | Self::Timeout(_) | Self::Io(_) | Self::NotConnected => {
+                Failure::Passing
+            }
             Self::Proxy(fault) if fault.is_retryable() => Failure::Passing,
             Self::Tls(error) if error.is_retryable() => Failure::Passing,
             Self::Proxy(_) | Self::Tls(_) => Failure::Lasting,
@@ -163,6 +167,7 @@ impl fmt::Display for Error {
                 write!(f, "the peer closed the connection: {code}, {}", code.explain())
             }
             Self::Closed { code, reason } => write!(f, "the peer closed the connection: {code}: {reason:?}"),
+            Self::NotConnected => f.write_str("there is no connection now: nothing was sent"),
             Self::Usage(error) => error.fmt(f),
             Self::Io(error) => write!(f, "the connection broke: {error}"),
         }
@@ -184,7 +189,7 @@ impl std::error::Error for Error {
             Self::Protocol(error) | Self::TooBig(error) => Some(error),
             Self::Usage(error) => Some(error),
             Self::Reply(error) => Some(error),
-            Self::Refused(_) | Self::Timeout(_) | Self::Closed { .. } => None,
+            Self::Refused(_) | Self::Timeout(_) | Self::Closed { .. } | Self::NotConnected => None,
         }
     }
 }

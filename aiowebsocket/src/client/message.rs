@@ -390,6 +390,27 @@ impl<'a> Outgoing<'a> {
         self
     }
 
+    /// The same message, borrowed or shared: this one is still there when that one was sent.
+    pub(super) fn lent(&self) -> Outgoing<'_> {
+        let payload = match &self.payload {
+            Payload::Borrowed(bytes) => Payload::Borrowed(bytes),
+            Payload::Owned(bytes) => Payload::Borrowed(bytes),
+            Payload::Shared(bytes) => Payload::Shared(bytes.clone()),
+        };
+        Outgoing { kind: self.kind, payload, plain: self.plain }
+    }
+
+    /// A message of its own.
+    pub(super) fn into_message(self) -> Message {
+        let data = match self.payload {
+            Payload::Borrowed(bytes) => Data::copied(bytes),
+            Payload::Owned(bytes) => Data::from(bytes),
+            Payload::Shared(bytes) => Data::from(bytes),
+        };
+        // What is text came from `str`.
+        Message::from_checked(self.kind, data)
+    }
+
     #[inline]
     fn text(payload: Payload<'a>) -> Self {
         Self { kind: Kind::Text, payload, plain: false }

@@ -12,6 +12,7 @@ mod handshake;
 mod message;
 mod opening;
 mod parking;
+mod reconnect;
 mod server;
 mod split;
 #[cfg(feature = "futures")]
@@ -20,10 +21,11 @@ mod target;
 mod websocket;
 
 pub use accept::{Accept, accept};
-pub use connect::{Connect, Dial, Over, Transport, connect};
+pub use connect::{Connect, Dial, Over, OverEach, Transport, connect};
 pub use error::{Error, TimeLimit};
 pub use gate::Gate;
 pub use message::{Data, Event, INLINE, Message, MessageRef, Outgoing, Part, Text};
+pub use reconnect::{ReconnectEvent, Reconnecting};
 pub use server::EchoServer;
 pub use split::{Receiver, Sender, TrySendError};
 pub use target::Target;

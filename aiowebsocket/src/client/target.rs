@@ -12,7 +12,7 @@ pub trait Target: sealed::Sealed {
 
 /// An address and the request to be sent there.
 #[doc(hidden)]
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Asked {
     pub(super) address: Address,
     pub(super) request: RequestHead,

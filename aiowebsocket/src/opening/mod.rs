@@ -46,8 +46,8 @@ use std::time::{Duration, Instant};
 use ::http::StatusCode;
 
 pub use self::accept::{AcceptProgress, Accepting};
-pub use self::connecting::{ConnectError, Connecting, Next, OPEN_TIMEOUT, OpenLimits, OpenStep, ProxyChoice};
 pub use self::backoff::{Backoff, GaveUp, Retries};
+pub use self::connecting::{ConnectError, Connecting, Next, OPEN_TIMEOUT, OpenLimits, OpenStep, ProxyChoice};
 pub use self::dial::{Attempt, AttemptId, DialError, Dialling};
 pub use self::error::{AcceptError, HandshakeError, OutOfRange, ParameterFault, ReplyError};
 pub use self::extension::Extension;

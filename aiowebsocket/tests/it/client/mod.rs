@@ -4,6 +4,7 @@ mod cancel;
 mod gate;
 mod memory;
 mod parts;
+mod reconnect;
 #[cfg(feature = "http")]
 mod request;
 mod split;

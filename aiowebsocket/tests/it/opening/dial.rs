@@ -65,7 +65,10 @@ impl Face {
 
     /// Time passes up to here. False: it is over.
     fn wait(&mut self, until: u64) -> bool {
+        let mut deadlines = 0;
         while let Some(deadline) = self.dialling.next_timeout().filter(|deadline| *deadline <= at(until)) {
+            deadlines += 1;
+            assert!(deadlines < 100, "time stands still at {deadline:?}");
             let now = u64::try_from((deadline - at(0)).as_millis()).expect("a short case");
             // A moment too early nothing is done.
             self.dialling.handle_timeout(deadline - Duration::from_nanos(1));

@@ -1,0 +1,397 @@
+//! A connection that is opened again when it is lost.
+//!
+//! All state is in the object: the futures of its calls can be dropped between any two polls. Nothing of one connection
+//! reaches the next but the policy's count of failures; each has a request, key, limits and buffers of its own.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, IntoFuture, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Sleep, sleep};
+
+use super::connect::{Connect, Dial, Transport};
+use super::driver::{Driver, now};
+use super::error::Error;
+use super::message::{Message, Outgoing};
+use super::websocket::WebSocket;
+use crate::keys;
+use crate::opening::{Backoff, GaveUp, Retries};
+use crate::protocol::CloseCode;
+
+/// What [`Reconnecting::next`] tells.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReconnectEvent {
+    /// There is a connection. Comes before its messages, and after the hook of
+    /// [`on_connect`](Reconnecting::on_connect).
+    Connected {
+        /// How many attempts it took, from 1.
+        attempt: u32,
+    },
+    /// A message of the connection.
+    Message(Message),
+    /// The connection has ended, or an attempt to open one has failed. Another attempt follows.
+    Disconnected {
+        /// Why.
+        cause: Error,
+        /// The time until the next attempt begins.
+        retry_in: Duration,
+        /// Messages that were queued and that the stream did not take to their last byte, the oldest first: the server
+        /// has surely not received them. Those that it did take may have been received or not.
+        ///
+        /// Only those are here that nobody was told about: of [`feed`](Reconnecting::feed), and of a
+        /// [`send`](Reconnecting::send) that was dropped. Nothing is sent again by itself.
+        unsent: Vec<Message>,
+    },
+}
+
+impl<T: Transport + Clone> Connect<T> {
+    /// A connection that is opened again by this policy whenever it is lost, and the first time, too. Nothing happens
+    /// before its first call.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), aiowebsocket::Error> {
+    /// use aiowebsocket::{Backoff, ReconnectEvent, connect};
+    ///
+    /// let mut feed = connect("ws://127.0.0.1:8765/feed").reconnecting(Backoff::default()).on_connect(|mut ws| async {
+    ///     ws.send(r#"{"subscribe": "trades"}"#).await?;
+    ///     Ok(ws)
+    /// });
+    /// while let Some(event) = feed.next().await? {
+    ///     match event {
+    ///         ReconnectEvent::Message(message) => println!("{message:?}"),
+    ///         ReconnectEvent::Disconnected { cause, retry_in, .. } => eprintln!("{cause}; again in {retry_in:?}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn reconnecting(mut self, policy: Backoff) -> Reconnecting<T> {
+        let state = match self.take_mistake() {
+            None => State::Waiting(None),
+            Some(mistake) => State::Over(Some(mistake)),
+        };
+        Reconnecting {
+            connect: self,
+            retries: Retries::new(policy),
+            hook: None,
+            state,
+            is_closing: false,
+            unsent: Unsent::default(),
+            gave_up: None,
+        }
+    }
+}
+
+/// A connection that is opened again when it is lost: see [`Connect::reconnecting`].
+///
+/// It moves while one of its calls is polled, connecting and waiting included: hold [`next`](Self::next) in a `select!` or a
+/// loop. Dropping it closes the stream without a closing handshake; [`close`](Self::close) says goodbye.
+pub struct Reconnecting<T: Transport = Dial> {
+    connect: Connect<T>,
+    retries: Retries,
+    hook: Option<Hook<T::Stream>>,
+    state: State<T::Stream>,
+    /// `close` was called: the end of the connection is the end of all.
+    is_closing: bool,
+    unsent: Unsent,
+    gave_up: Option<GaveUp>,
+}
+
+type Opening<S> = Pin<Box<dyn Future<Output = Result<WebSocket<S>, Error>> + Send>>;
+type Hook<S> = Arc<dyn Fn(WebSocket<S>) -> Opening<S> + Send + Sync>;
+
+/// ```text
+/// Waiting ──the time──► Opening ──open──► Open
+///    ▲                     │               │
+///    └───── failed ────────┴──── ended ────┘──final, or given up, or closed──► Over
+/// ```
+enum State<S> {
+    /// `None` is no time at all.
+    Waiting(Option<Pin<Box<Sleep>>>),
+    Opening(Opening<S>),
+    Open(Box<WebSocket<S>>),
+    /// The error is still to be told.
+    Over(Option<Error>),
+}
+
+impl<T: Transport + Clone> Reconnecting<T> {
+    /// Has each fresh connection handed to this function before its messages flow: to subscribe, to authenticate, to wait for an
+    /// answer to that. What it receives is its own; it gives the connection back. Its error counts as a failed attempt.
+    ///
+    /// It has no time limit of its own: a server that is alive and never answers keeps it waiting.
+    pub fn on_connect<F, R>(mut self, hook: F) -> Self
+    where
+        F: Fn(WebSocket<T::Stream>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<WebSocket<T::Stream>, Error>> + Send + 'static,
+    {
+        self.hook = Some(Arc::new(move |ws| Box::pin(hook(ws))));
+        self
+    }
+
+    /// What happens next: connects, waits, receives. `Ok(None)` after [`close`](Self::close), and after an error.
+    ///
+    /// # Errors
+    /// What ended it all: an error that another attempt would meet again ([`Failure::is_final`](crate::opening::Failure::is_final)),
+    /// or the last one where the policy gives up; [`gave_up`](Self::gave_up) tells which it was.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: attempts, waiting times and messages go on in the next call.
+    pub async fn next(&mut self) -> Result<Option<ReconnectEvent>, Error> {
+        poll_fn(|cx| self.poll_next_event(cx)).await
+    }
+
+    /// Sends one message over the connection that is there, and returns when its bytes have left for the stream.
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`] while there is none, with nothing kept; else as [`WebSocket::send`]. A message whose `send` failed is
+    /// not among the `unsent` ones: the caller has it told. The connection's end is [`next`](Self::next)'s to tell.
+    ///
+    /// # Cancel safety
+    /// As [`WebSocket::send`]: once taken, it leaves while [`next`](Self::next) is polled, or is among the `unsent` ones.
+    pub async fn send(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
+        let (driver, unsent) = self.connection()?;
+        let mut call = Call { driver, unsent, message: Some(message.into()), target: None };
+        poll_fn(|cx| call.poll(cx)).await
+    }
+
+    /// Queues one message over the connection that is there; it leaves while [`next`](Self::next) is polled, or is among the
+    /// `unsent` ones. Waits while [`Config::max_queue`](crate::Config::max_queue) bytes wait. A copy is kept until it has left.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits for room, nothing was queued; otherwise it is done at the first poll.
+    pub async fn feed(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
+        let (driver, unsent) = self.connection()?;
+        if !driver.is_queue_short() {
+            poll_fn(|cx| driver.poll_room(cx)).await?;
+        }
+        let message = message.into();
+        driver.queue(message.lent())?;
+        unsent.keep(driver.sent_when_empty(), message);
+        Ok(())
+    }
+
+    /// Closes the connection, if there is one, as [`WebSocket::close`] does, and opens no other.
+    ///
+    /// # Errors
+    /// As [`WebSocket::close`]; [`Error::Usage`] for a code or reason that cannot be sent, with nothing changed.
+    ///
+    /// # Cancel safety
+    /// No other connection is opened from the first poll on. Call `close` again to go on with the closing handshake.
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let State::Open(ws) = &mut self.state else {
+            self.state = State::Over(None);
+            return Ok(());
+        };
+        ws.driver.begin_close(code, reason)?;
+        self.is_closing = true;
+        let closed = poll_fn(|cx| ws.driver.poll_close(cx)).await;
+        self.unsent.forget(&ws.driver);
+        self.state = State::Over(None);
+        closed
+    }
+
+    /// The connection that is there, for what the two ends agreed on, its round-trip time, its stream.
+    pub fn websocket(&self) -> Option<&WebSocket<T::Stream>> {
+        match &self.state {
+            State::Open(ws) => Some(ws),
+            _ => None,
+        }
+    }
+
+    /// Why there is no other attempt, after [`next`](Self::next) has failed.
+    pub fn gave_up(&self) -> Option<GaveUp> {
+        self.gave_up
+    }
+
+    /// The messages that the last connection left unsent, as [`ReconnectEvent::Disconnected`] has them, where no other
+    /// follows: after [`next`](Self::next) has failed, and after [`close`](Self::close).
+    pub fn take_unsent(&mut self) -> Vec<Message> {
+        match self.state {
+            State::Over(_) => self.unsent.take(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn connection(&mut self) -> Result<(&mut Driver<T::Stream>, &mut Unsent), Error> {
+        match &mut self.state {
+            State::Open(ws) => {
+                self.unsent.forget(&ws.driver);
+                Ok((&mut ws.driver, &mut self.unsent))
+            }
+            _ => Err(Error::NotConnected),
+        }
+    }
+
+    fn poll_next_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<ReconnectEvent>, Error>> {
+        loop {
+            match &mut self.state {
+                State::Waiting(timer) => {
+                    if let Some(timer) = timer {
+                        ready!(timer.as_mut().poll(cx));
+                    }
+                    self.state = State::Opening(self.attempt());
+                }
+                State::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
+                    Ok(ws) => {
+                        self.state = State::Open(Box::new(ws));
+                        self.retries.opened(now());
+                        let attempt = self.retries.attempt();
+                        return Poll::Ready(Ok(Some(ReconnectEvent::Connected { attempt })));
+                    }
+                    Err(cause) => return Poll::Ready(self.lost(cause)),
+                },
+                State::Open(ws) => {
+                    let received = ready!(ws.driver.poll_recv_whole(cx));
+                    self.unsent.forget(&ws.driver);
+                    return Poll::Ready(match received {
+                        Ok(Some(message)) => Ok(Some(ReconnectEvent::Message(message))),
+                        // The peer closed without complaint; that is a cause, too.
+                        Ok(None) => {
+                            let cause = ws.driver.error();
+                            self.lost(cause)
+                        }
+                        Err(cause) => self.lost(cause),
+                    });
+                }
+                State::Over(error) => return Poll::Ready(error.take().map_or(Ok(None), Err)),
+            }
+        }
+    }
+
+    /// One attempt, the hook included.
+    fn attempt(&self) -> Opening<T::Stream> {
+        let connecting = self.connect.again().into_future();
+        let hook = self.hook.clone();
+        Box::pin(async move {
+            let ws = connecting.await?;
+            match hook {
+                Some(hook) => hook(ws).await,
+                None => Ok(ws),
+            }
+        })
+    }
+
+    /// The connection has ended, or the attempt has failed.
+    fn lost(&mut self, cause: Error) -> Result<Option<ReconnectEvent>, Error> {
+        if self.is_closing {
+            self.state = State::Over(None);
+            return Ok(None);
+        }
+        #[expect(clippy::disallowed_methods, reason = "a face reads the clock; the machine is told the time")]
+        let clock = SystemTime::now();
+        let random = match keys::random() {
+            Ok(random) => random,
+            Err(error) => {
+                self.state = State::Over(None);
+                return Err(Error::Io(error));
+            }
+        };
+        match self.retries.failed(cause.failure(), now(), clock, random) {
+            Ok(retry_in) => {
+                self.state = State::Waiting(Some(Box::pin(sleep(retry_in))));
+                Ok(Some(ReconnectEvent::Disconnected { cause, retry_in, unsent: self.unsent.take() }))
+            }
+            Err(gave_up) => {
+                self.state = State::Over(None);
+                self.gave_up = Some(gave_up);
+                Err(cause)
+            }
+        }
+    }
+}
+
+#[cfg(feature = "futures")]
+impl<T: Transport + Clone> futures_core::Stream for Reconnecting<T> {
+    type Item = Result<ReconnectEvent, Error>;
+
+    /// What [`next`](Self::next) tells; an error is the last item.
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_next_event(cx).map(Result::transpose)
+    }
+}
+
+impl<T: Transport> Unpin for Reconnecting<T> {}
+
+impl<T: Transport> fmt::Debug for Reconnecting<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Waiting(_) => "Waiting",
+            State::Opening(_) => "Opening",
+            State::Open(_) => "Open",
+            State::Over(_) => "Over",
+        };
+        f.debug_struct("Reconnecting")
+            .field("connect", &self.connect)
+            .field("state", &format_args!("{state}"))
+            .field("attempt", &self.retries.attempt())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Messages that were queued, each with the count of sent bytes at which it has left.
+#[derive(Default)]
+struct Unsent {
+    queued: VecDeque<(u64, Message)>,
+}
+
+impl Unsent {
+    /// Keeps a message that was queued just now.
+    fn keep(&mut self, target: u64, message: Outgoing<'_>) {
+        self.queued.push_back((target, message.into_message()));
+    }
+
+    /// Forgets those that have left.
+    fn forget<S: AsyncRead + AsyncWrite + Unpin>(&mut self, driver: &Driver<S>) {
+        while self.queued.front().is_some_and(|(target, _)| driver.has_left(*target)) {
+            self.queued.pop_front();
+        }
+    }
+
+    fn take(&mut self) -> Vec<Message> {
+        self.queued.drain(..).map(|(_, message)| message).collect()
+    }
+}
+
+/// A `send` in progress. Dropped before its message has left, it keeps a copy of it: until then none is needed.
+struct Call<'a, 'm, S: AsyncRead + AsyncWrite + Unpin> {
+    driver: &'a mut Driver<S>,
+    unsent: &'a mut Unsent,
+    /// `None` once the caller knows what became of it.
+    message: Option<Outgoing<'m>>,
+    /// The count of sent bytes at which the message has left, once it is queued.
+    target: Option<u64>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Call<'_, '_, S> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if let (Some(message), None) = (&self.message, self.target) {
+            if !self.driver.is_queue_short() {
+                ready!(self.driver.poll_room(cx))?;
+            }
+            self.driver.queue(message.lent())?;
+            self.target = Some(self.driver.sent_when_empty());
+        }
+        let sent = ready!(self.driver.poll_flush(cx));
+        self.message = None;
+        Poll::Ready(sent)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Drop for Call<'_, '_, S> {
+    fn drop(&mut self) {
+        if let (Some(message), Some(target)) = (self.message.take(), self.target)
+            && !self.driver.has_left(target)
+        {
+            self.unsent.keep(target, message);
+        }
+    }
+}
