@@ -25,9 +25,9 @@ test: ## everything that is tested
 	@$(CARGO) --version
 	peers/install
 	conformance/install
+	$(MAKE) python-test
 	$(CARGO) test --workspace --all-features
 	$(CARGO) test --manifest-path fuzz/Cargo.toml
-	$(MAKE) python-test
 	$(MAKE) examples
 	$(CARGO) run -q
 

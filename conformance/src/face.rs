@@ -1,14 +1,18 @@
 //! What is tested: a client that sends every message back, or a server that does.
 
 use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use aiowebsocket::{EchoServer, Error, connect};
+use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::fuzzer::{Fuzzer, Outcome};
+use crate::here;
 
 /// Cases that run at the same time. Most of them wait for a second or two; those that work are bounded by the suite's one thread, and the
 /// time that they give a peer is far longer than four of them take.
@@ -24,17 +28,20 @@ pub enum Face {
     TokioClient,
     /// The server on tokio.
     TokioServer,
+    /// The client of the Python package, on asyncio.
+    PythonClient,
 }
 
 impl Face {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::TokioClient, Self::TokioServer];
+    pub const ALL: [Self; 3] = [Self::TokioClient, Self::TokioServer, Self::PythonClient];
 
     /// Its name on the command line and among the results.
     pub fn name(self) -> &'static str {
         match self {
             Self::TokioClient => "tokio-client",
             Self::TokioServer => "tokio-server",
+            Self::PythonClient => "python-client",
         }
     }
 
@@ -43,18 +50,19 @@ impl Face {
         match self {
             Self::TokioClient => "The client on tokio",
             Self::TokioServer => "The server on tokio",
+            Self::PythonClient => "The client of the Python package",
         }
     }
 
     /// Runs these cases, and tells of each that is finished.
     ///
     /// # Errors
-    /// The suite could not be started, or broke.
+    /// The suite or the face could not be started, or broke.
     pub async fn run(self, cases: &[String], mut tell: impl FnMut(&Outcome)) -> io::Result<Vec<Outcome>> {
         let mut cases = cases.to_vec();
         // Sections that watch the clock do not run beside those that work; the sort keeps the suite's order otherwise.
         cases.sort_by_key(|case| matches!(crate::section(case), "9" | "12" | "13"));
-        let (mut fuzzer, face) = match self {
+        let (mut fuzzer, mut face) = match self {
             Self::TokioClient => {
                 let mut fuzzer = Fuzzer::start(&["server"], &cases)?;
                 let port = fuzzer.port().await?;
@@ -65,11 +73,30 @@ impl Face {
                 let url = format!("ws://{}", server.local_addr()?);
                 (Fuzzer::start(&["client", &url, &AT_ONCE.to_string()], &cases)?, tokio::spawn(server.run()))
             }
+            Self::PythonClient => {
+                let python = python().await?;
+                let mut fuzzer = Fuzzer::start(&["server"], &cases)?;
+                let port = fuzzer.port().await?;
+                (fuzzer, tokio::spawn(echo_in_python(python, port, cases)))
+            }
         };
         let mut outcomes = Vec::new();
-        while let Some(outcome) = fuzzer.outcome().await? {
-            tell(&outcome);
-            outcomes.push(outcome);
+        let mut is_running = true;
+        loop {
+            tokio::select! {
+                outcome = fuzzer.outcome() => match outcome? {
+                    Some(outcome) => {
+                        tell(&outcome);
+                        outcomes.push(outcome);
+                    }
+                    None => break,
+                },
+                // What a face that broke leaves out would be waited for.
+                ended = &mut face, if is_running => {
+                    ended.map_err(io::Error::other)??;
+                    is_running = false;
+                }
+            }
         }
         face.abort();
         Ok(outcomes)
@@ -100,6 +127,36 @@ async fn echo(url: &str) -> Result<(), Error> {
         ws.send(message).await?;
     }
     Ok(())
+}
+
+/// The newest Python that the package is for, with the package as it is now: built as its tests want it, and where they build it.
+async fn python() -> io::Result<PathBuf> {
+    let root = here().join("..");
+    let found = said(&mut Command::new(root.join("python/interpreters"))).await?;
+    let newest = found.split_once(' ').map(|(_version, path)| path);
+    let newest = newest.ok_or_else(|| io::Error::other(format!("python/interpreters says {found:?}")))?;
+    let mut install = Command::new(root.join("python/install"));
+    install.args([newest, "extension-test"]).env("CARGO_TARGET_DIR", root.join("target/python"));
+    // It tells the path from where it is.
+    Ok(root.join("python").join(said(&mut install).await?))
+}
+
+/// The last line that a script says; what it builds with may say something before.
+async fn said(script: &mut Command) -> io::Result<String> {
+    let output = script.stdin(Stdio::null()).stderr(Stdio::inherit()).output().await?;
+    let said = String::from_utf8_lossy(&output.stdout).lines().last().map(str::to_owned);
+    match said {
+        Some(line) if output.status.success() => Ok(line),
+        _ => Err(io::Error::other(format!("{script:?} ended with {}", output.status))),
+    }
+}
+
+/// The same as [`echo_each`], by `echo.py`.
+async fn echo_in_python(python: PathBuf, port: u16, cases: Vec<String>) -> io::Result<()> {
+    let mut command = Command::new(python);
+    command.arg(here().join("echo.py")).args([port.to_string(), AT_ONCE.to_string()]).args(cases);
+    let status = command.stdin(Stdio::null()).kill_on_drop(true).status().await?;
+    if status.success() { Ok(()) } else { Err(io::Error::other(format!("echo.py ended with {status}"))) }
 }
 
 impl FromStr for Face {

@@ -36,3 +36,8 @@ async fn the_client_on_tokio() {
 async fn the_server_on_tokio() {
     run(Face::TokioServer).await;
 }
+
+#[tokio::test]
+async fn the_client_of_the_python_package() {
+    run(Face::PythonClient).await;
+}
