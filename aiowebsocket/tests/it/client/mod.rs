@@ -1,5 +1,6 @@
 //! The tokio face: cancelled at every poll, counted in memory, on a paused clock, and over real TCP.
 
+mod attack;
 mod cancel;
 mod gate;
 mod memory;
