@@ -10,6 +10,8 @@
 //! | [`address`] | addresses: against `http::Uri`, and through the request that is made of them |
 //! | [`inflate`] | what a peer compressed, through another zlib and the same reference |
 //! | [`deflate`] | what we compress, inflated by another zlib: what was sent, in the window that was agreed on, plain where it is to be |
+//! | [`proxy`] | addresses of proxies: against those of servers, and through the request that is made of them; `no_proxy` |
+//! | [`tunnel`] | the dialogues with proxies: CONNECT whole against cut, SOCKS5 against its messages read as a whole |
 //! | [`pair`] | operations on two machines: what one sends the other receives, once, in order, and both end alike |
 //! | [`tungstenite`] | the machine against another library, on the same bytes; docs/differences.md explains where they part |
 
@@ -24,6 +26,7 @@ mod inflate;
 pub mod input;
 mod pair;
 mod parts;
+mod proxies;
 pub mod reference;
 pub mod seeds;
 
@@ -34,12 +37,13 @@ pub use frames::frames;
 pub use handshake::{request, response};
 pub use pair::pair;
 pub use parts::parts;
+pub use proxies::{proxy, tunnel};
 
 /// A target: its name and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them, by the names that cargo-fuzz knows.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 11] = [
     ("parts", parts),
     ("frames", frames),
     ("request", request),
@@ -47,6 +51,8 @@ pub const TARGETS: [Target; 9] = [
     ("address", address),
     ("inflate", inflate),
     ("deflate", deflate),
+    ("proxy", proxy),
+    ("tunnel", tunnel),
     ("pair", pair),
     ("tungstenite", tungstenite),
 ];

@@ -33,6 +33,8 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
             .flat_map(|head| [[&[2, 9][..], &head].concat(), [&[6, 9][..], &head].concat()])
             .collect(),
         "address" => addresses(),
+        "proxy" => proxies(),
+        "tunnel" => tunnels(),
         "pair" => pairs(),
         _ => panic!("{target} is no target"),
     }
@@ -213,6 +215,59 @@ struct AddressCase {
 
 fn addresses() -> Vec<Vec<u8>> {
     cases::<AddressCase>("opening_url.toml").into_iter().map(|case| case.url.into_bytes()).collect()
+}
+
+#[derive(Deserialize)]
+struct ProxyCase {
+    proxy: String,
+}
+
+#[derive(Deserialize)]
+struct EnvironmentCase {
+    #[serde(default)]
+    set: std::collections::BTreeMap<String, String>,
+    #[serde(default)]
+    direct: Vec<String>,
+    #[serde(default)]
+    through: Vec<String>,
+}
+
+/// Three lines each: a proxy, `no_proxy`, a host.
+fn proxies() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for case in cases::<ProxyCase>("opening_proxy.toml") {
+        seeds.push(case.proxy.replace("REPEAT", "p").into_bytes());
+    }
+    for case in cases::<EnvironmentCase>("opening_environment.toml") {
+        let no_proxy = case.set.get("no_proxy").map_or("", String::as_str).replace('\n', " ");
+        for host in case.direct.iter().chain(&case.through) {
+            seeds.push(format!("http://u:p@proxy.example:3128\n{no_proxy}\n{host}").into_bytes());
+        }
+    }
+    seeds
+}
+
+#[derive(Deserialize)]
+struct SocksCase {
+    dialogue: Vec<String>,
+}
+
+/// The answers of both kinds of proxies, with the bytes in front that choose the kind and the cuts.
+fn tunnels() -> Vec<Vec<u8>> {
+    let mut seeds: Vec<Vec<u8>> =
+        heads("opening_connect.toml").map(|head| [&[0, 9][..], &head].concat()).collect();
+    for case in cases::<SocksCase>("opening_socks.toml") {
+        let answers = case.dialogue.iter().filter_map(|line| line.strip_prefix("< "));
+        let answers: Vec<u8> = answers.flat_map(spoken).collect();
+        seeds.extend([1, 2].map(|kind| [&[kind, 9][..], &answers].concat()));
+    }
+    seeds
+}
+
+/// Hexadecimal, and text in quotes.
+fn spoken(line: &str) -> Vec<u8> {
+    let parts = line.split('\'').enumerate();
+    parts.flat_map(|(i, part)| if i % 2 == 0 { hex(part) } else { part.as_bytes().to_vec() }).collect()
 }
 
 /// Conversations that a person would think of: each operation is a byte and what it asks for (see `Pair::operation`).

@@ -61,6 +61,16 @@ fn deflate() {
 }
 
 #[test]
+fn proxy() {
+    run("proxy");
+}
+
+#[test]
+fn tunnel() {
+    run("tunnel");
+}
+
+#[test]
 fn pair() {
     run("pair");
 }
