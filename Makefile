@@ -59,8 +59,9 @@ fuzz: ## each target for FUZZ_SECONDS (600), one after the other (needs cargo-fu
 	@$(CARGO) fuzz --version
 	for target in parts frames request response address proxy tunnel pair tungstenite; do fuzz/run $$target $(FUZZ_SECONDS) || exit 1; done
 
-soak: ## references and memory of the Python package over a million messages and 5,000 connections, in some two minutes
+soak: ## a server that is killed 50 times; references and memory of the Python package over a million messages and 5,000 connections
 	@$(CARGO) --version
+	$(CARGO) test -q -p aiowebsocket --test it -- --ignored soak --nocapture
 	bench/python/run soak
 
 icount: ## instructions per message, against the goals and the record (needs valgrind)

@@ -5,5 +5,6 @@ mod opening;
 mod peers;
 mod protocol;
 mod rfc;
+mod soak;
 mod support;
 mod tidy;

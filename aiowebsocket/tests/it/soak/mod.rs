@@ -1,0 +1,3 @@
+//! What takes minutes: `make soak` runs it, `cargo test` does not.
+
+mod reconnecting;
