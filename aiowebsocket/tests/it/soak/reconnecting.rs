@@ -71,7 +71,7 @@ async fn serve(mut log: File, address: SocketAddr) {
             let number = number_of(&message);
             log.write_all(&number.to_le_bytes()).expect("room");
             // So that the client's queue fills now and then, behind full buffers of the kernel.
-            if number % 64 == 0 {
+            if number.is_multiple_of(64) {
                 sleep(Duration::from_millis(10)).await;
             }
             if ws.send(number.to_string()).await.is_err() {
