@@ -1,5 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+/// The worked examples of docs/opening.md are compiled with the documentation's tests.
+#[cfg(all(doctest, feature = "platform-roots"))]
+#[doc = include_str!("../../docs/opening.md")]
+struct OpeningGuide;
+
 #[cfg(feature = "tokio")]
 mod client;
 #[cfg(feature = "deflate")]

@@ -104,6 +104,37 @@ impl<T> Connect<T> {
         self.ask(|request| Ok(_ = request.remove(name.as_ref())?))
     }
 
+    /// Adds a header line whose value goes to no other scheme, host or port, whatever redirects say, and is shown nowhere: a key, for
+    /// example. `Authorization` and `Cookie` are so by their names.
+    pub fn secret_header(self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Self {
+        self.ask(|request| Ok(_ = request.secret_header(name.as_ref(), value)?))
+    }
+
+    /// Sends `Authorization: Bearer` with this token (RFC 6750).
+    pub fn bearer(self, token: impl AsRef<str>) -> Self {
+        self.ask(|request| Ok(_ = request.bearer(token.as_ref())?))
+    }
+
+    /// Sends `Authorization: Basic` (RFC 7617), as `user:password@` in the address does.
+    pub fn basic(self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
+        self.ask(|request| Ok(_ = request.basic(user.as_ref(), password.as_ref())?))
+    }
+
+    /// Sends a cookie (RFC 6265); several make one `Cookie` line.
+    pub fn cookie(self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        self.ask(|request| Ok(_ = request.cookie(name.as_ref(), value.as_ref())?))
+    }
+
+    /// Offers subprotocols that carry a secret, a token as Kubernetes wants it for example: they go to no other scheme, host or port
+    /// and are shown nowhere.
+    pub fn secret_subprotocols<I>(self, names: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.ask(|request| Ok(_ = request.secret_subprotocols(names)?))
+    }
+
     /// Offers subprotocols, the best first. The server may choose one, see [`WebSocket::subprotocol`].
     pub fn subprotocols<I>(self, names: I) -> Self
     where
