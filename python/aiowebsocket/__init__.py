@@ -10,7 +10,7 @@
 
 from .client import Deflate, WebSocket, connect
 from .converses import AioWebSocket
-from .enumerations import CloseCode
+from .enumerations import CloseCode, State
 from .exceptions import (
     ConcurrencyError,
     ConnectionClosed,
@@ -26,6 +26,7 @@ from .exceptions import (
     SendQueueFull,
     WebSocketException,
 )
+from .heads import Headers, Request, Response
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionClosedOK",
     "Deflate",
+    "Headers",
     "InvalidHandshake",
     "InvalidStatus",
     "InvalidURI",
@@ -48,7 +50,10 @@ __all__ = [
     "ProtocolError",
     "ReadTimeout",
     "ReceiveTimeout",
+    "Request",
+    "Response",
     "SendQueueFull",
+    "State",
     "WebSocket",
     "WebSocketException",
     "connect",

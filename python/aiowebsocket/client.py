@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import warnings
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
+from codecs import getincrementaldecoder
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from types import TracebackType
+from typing import Any
 
 from . import _aiowebsocket
+from .enumerations import State
 from .exceptions import OpenTimeout
+from .fallback import Watcher, can_watch
+from .heads import Request, Response, read_lines, read_request
 
 # A child process must not mask with the keys of its parent.
 os.register_at_fork(after_in_child=_aiowebsocket._forget_keys)
+
+#: Where opening and closing are told, at the level of debugging.
+_LOGGER = logging.getLogger("aiowebsocket")
 
 #: Bytes of one read of the handshake. Heads of real servers have a few hundred.
 _READ = 4096
@@ -47,13 +56,98 @@ class Deflate:
     client_max_window_bits: int | None = 15
 
 
+_Logger = logging.Logger | logging.LoggerAdapter[Any]
+
+
 class WebSocket(_aiowebsocket.Connection):
     """An open connection, as ``connect`` gives it. Use it in the event loop that opened it."""
 
-    __slots__ = ("response_headers",)
+    __slots__ = ("_request", "_response", "_logger")
 
-    #: The header lines of the server's response, as pairs.
-    response_headers: list[tuple[str, str]]
+    _request: bytes
+    _response: tuple[int, str]
+    _logger: _Logger
+
+    @property
+    def state(self) -> State:
+        """``State.OPEN``, ``CLOSING`` from the first Close frame of either side on, ``CLOSED`` at the end."""
+        return State.OPEN if self.is_open else State.CLOSED if self.is_closed else State.CLOSING
+
+    @property
+    def request(self) -> Request:
+        """What the server was asked for: ``path`` and ``headers``."""
+        return read_request(self._request)
+
+    @property
+    def response(self) -> Response:
+        """What it answered: ``status_code`` and ``headers``."""
+        return Response(self._response[0], read_lines(self._response[1]))
+
+    async def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[str | bytes]:
+        """The next message in parts, as they arrive: ``async for part in ws.recv_streaming()``.
+
+        The parts of a text are ``str``; ``decode`` says otherwise, as for ``recv``. Neither ``max_size`` nor memory bounds the message.
+        Until its last part was taken, ``recv`` raises ``ConcurrencyError``; whoever stopped in the middle may go on with another call.
+        """
+        decoder = None
+        while True:
+            is_text, part, last = await self._recv_part()
+            as_text = is_text if decode is None else decode
+            if isinstance(part, str):
+                # It was kept, and is whole.
+                yield part if as_text else part.encode()
+            elif as_text:
+                decoder = decoder or getincrementaldecoder("utf-8")()
+                text = decoder.decode(part, last)
+                if text or last:
+                    yield text
+            elif part or last:
+                yield part
+            if last:
+                return
+
+    async def _send_parts(self, parts: Any, text: bool | None, plain: bool) -> None:
+        """``send`` of something that is no message by itself, see methods.rs."""
+        if isinstance(parts, Mapping) or not isinstance(parts, (Iterable, AsyncIterable)):
+            kind = type(parts).__name__
+            raise TypeError(f"a message is str or bytes-like, or an iterable of them, and this is {kind}")
+        while (waiting := self._enter_parts()) is not None:
+            await waiting
+        begun = False
+        is_str = None
+        try:
+            if isinstance(parts, AsyncIterable):
+                async for part in parts:
+                    is_str = _kind_of(part, is_str)
+                    await self._send_one(part, begun, False, is_str if text is None else text, plain)
+                    begun = True
+                if begun:
+                    # Nobody knew that the one before was the last.
+                    await self._send_one(b"", True, True, False, plain)
+            else:
+                for part, last in _with_last(parts):
+                    is_str = _kind_of(part, is_str)
+                    await self._send_one(part, begun, last, is_str if text is None else text, plain)
+                    begun = True
+            begun = False
+        finally:
+            if begun and self.is_open:
+                # It was not completed, and nothing else can be sent before it is.
+                self._fail(1011, "a message could not be completed")
+            self._leave_parts()
+
+    async def _send_one(self, part: Any, begun: bool, last: bool, text: bool, plain: bool) -> None:
+        waiting = self._send_part(part, 0 if begun else 1 if text else 2, last, plain)
+        if waiting is not None:
+            await waiting
+
+    def _fail(self, code: int, reason: str) -> None:
+        closing = self.close(code, reason)
+        closing.send(None)
+        closing.close()
+
+    def _on_end(self) -> None:
+        self._logger.debug("%s ended: %s %s", repr(self), self.close_code, self.close_reason)
 
     async def __aenter__(self) -> WebSocket:
         return self
@@ -70,6 +164,24 @@ class WebSocket(_aiowebsocket.Connection):
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed" if self.is_closed else "closing"
         return f"<aiowebsocket.WebSocket {state} fd={self.fileno()} at {id(self):#x}>"
+
+
+def _kind_of(part: object, others: bool | None) -> bool:
+    """Whether a part is ``str``, as the others are or not."""
+    is_str = isinstance(part, str)
+    if others is not None and is_str is not others:
+        raise TypeError("the parts of a message are all str or all bytes-like")
+    return is_str
+
+
+def _with_last(parts: Iterable[Any]) -> Generator[tuple[Any, bool], None, None]:
+    """Each part, and whether it is the last one."""
+    parts = iter(parts)
+    for part in parts:
+        for behind in parts:
+            yield part, False
+            part = behind
+        yield part, True
 
 
 # CPython calls these without detours only for the class that they were made for.
@@ -91,6 +203,9 @@ class connect:
         ``ws.compression`` is what the server agreed to. Default ``"deflate"``.
     ``origin``, ``user_agent_header``
         The same as header lines ``Origin`` and ``User-Agent``.
+    ``on_message``
+        ``on_message(ws, message)`` is called with each message from within the callback that read it, in place of ``recv`` and the
+        others: the fastest way, and no task. What it raises goes to the event loop's exception handler, and the connection goes on.
     ``open_timeout``
         Seconds for resolving, dialling and the handshake together; ``None`` for no limit. Default 10.
     ``ping_interval``, ``ping_timeout``
@@ -110,6 +225,8 @@ class connect:
         Dialled instead of what the address names.
     ``local_addr``
         ``(host, port)`` that the socket is bound to.
+    ``logger``
+        Is told of opening and end, at the level of debugging. Default ``logging.getLogger("aiowebsocket")``.
 
     Raises ``InvalidURI``, ``OSError``, ``InvalidHandshake`` with ``InvalidStatus``, ``OpenTimeout``.
     """
@@ -124,6 +241,7 @@ class connect:
         compression: str | Deflate | None = "deflate",
         origin: str | None = None,
         user_agent_header: str | None = "",
+        on_message: Callable[[WebSocket, str | bytes], object] | None = None,
         open_timeout: float | None = 10,
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
@@ -135,7 +253,10 @@ class connect:
         host: str | None = None,
         port: int | None = None,
         local_addr: tuple[str, int] | None = None,
+        logger: _Logger | None = None,
     ) -> None:
+        if on_message is not None and _is_coroutine_function(on_message):
+            raise TypeError("on_message is called, not awaited: give a plain function, which may create a task")
         opening = _aiowebsocket.Opening(uri)
         if opening.is_secure:
             raise NotImplementedError("wss:// needs TLS, which this version cannot do: use ws://")
@@ -156,14 +277,17 @@ class connect:
         self._sock = sock
         self._target = (host or opening.host, port or opening.port)
         self._local_addr = local_addr
-        self._options = {
-            "ping_interval": ping_interval,
-            "ping_timeout": ping_timeout,
-            "close_timeout": close_timeout,
-            "max_size": max_size,
-            "receive_window": receive_window,
-            "send_window": send_window,
-        }
+        self._uri = uri
+        self._logger = _LOGGER if logger is None else logger
+        self._on_message = on_message
+        self._settings = _aiowebsocket.Settings(
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+            max_size=max_size,
+            receive_window=receive_window,
+            send_window=send_window,
+        )
         self._ws: WebSocket | None = None
 
     def __await__(self) -> Generator[object, None, WebSocket]:
@@ -188,12 +312,36 @@ class connect:
                 if sock.family in (socket.AF_INET, socket.AF_INET6):
                     # Messages are written whole, so waiting for more to fill a packet only adds delay.
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                opened = await _shake_hands(loop, sock, self._opening)
+                request = self._opening.request()
+                opened = await _shake_hands(loop, sock, self._opening, request)
+                fd, watcher = sock.fileno(), None
+                if not can_watch(loop, sock):
+                    # The caller's object does not have the socket any more, as below.
+                    sock = socket.socket(fileno=sock.detach())
+                    watcher = await _watcher(loop, sock)
             except BaseException:
                 sock.close()
                 raise
-        ws = WebSocket(loop, sock.detach(), opened, **self._options)
-        ws.response_headers = opened.response[1]
+        tells_end = self._logger.isEnabledFor(logging.DEBUG)
+        if watcher is None:
+            sock.detach()
+        ws = WebSocket(
+            loop,
+            fd,
+            opened,
+            self._settings,
+            watcher=watcher,
+            on_message=self._on_message,
+            tells_end=tells_end,
+        )
+        status, lines = opened.response
+        ws._request = request
+        ws._response = status, "\n".join(f"{name}:{value}" for name, value in lines)
+        ws._logger = self._logger
+        if tells_end:
+            self._logger.debug("%s is open: %s", repr(ws), self._uri)
+        if watcher is not None:
+            watcher.attach(ws)
         ws._start()
         return ws
 
@@ -223,11 +371,11 @@ class connect:
 
 
 async def _shake_hands(
-    loop: asyncio.AbstractEventLoop, sock: socket.socket, opening: _aiowebsocket.Opening
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, opening: _aiowebsocket.Opening, request: bytes
 ) -> _aiowebsocket.Opened:
     broken = None
     try:
-        await loop.sock_sendall(sock, opening.request())
+        await loop.sock_sendall(sock, request)
     except OSError as error:
         # A server that refuses early may have closed its side: what it said is still there to be read.
         broken = error
@@ -246,6 +394,16 @@ async def _shake_hands(
         else:
             opened = opening.receive(data) if data else opening.receive_end()
     return opened
+
+
+async def _watcher(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Watcher:
+    _, watcher = await loop.create_connection(lambda: Watcher(loop), sock=sock)
+    return watcher
+
+
+def _is_coroutine_function(function: object) -> bool:
+    code = getattr(function, "__code__", None) or getattr(getattr(function, "__func__", None), "__code__", None)
+    return code is not None and bool(code.co_flags & 0x180)  # CO_COROUTINE, CO_ITERABLE_COROUTINE
 
 
 def _deflate(compression: str | Deflate) -> Deflate:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
+
+from .heads import Headers, Response
 
 
 class WebSocketException(Exception):
     """What all exceptions of this package are."""
 
 
-if asyncio.TimeoutError is TimeoutError:
+if TYPE_CHECKING or asyncio.TimeoutError is TimeoutError:
 
     class _Timeout(WebSocketException, TimeoutError):
         """A time limit ran out."""
@@ -29,6 +32,9 @@ class InvalidURI(WebSocketException, ValueError):
     def __init__(self, uri: str, message: str) -> None:
         super().__init__(message)
         self.uri = uri
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.uri, self.args[0])
 
 
 class HandShakeError(Exception):
@@ -54,6 +60,14 @@ class InvalidStatus(InvalidHandshake):
         self.status = status
         self.headers = headers
         self.body = body
+
+    @property
+    def response(self) -> Response:
+        """The same, as ``ws.response`` has it."""
+        return Response(self.status, Headers(self.headers), self.body)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.args[0], self.status, self.headers, self.body)
 
 
 class OpenTimeout(InvalidHandshake, _Timeout):
@@ -125,6 +139,7 @@ def _closed(
     elif code == 1006:
         message = "the peer ended the connection without a Close frame (1006)"
     else:
+        assert code is not None, "it is closed by the peer"
         name = _explain_close(code)[0]
         message = f"the peer closed the connection: {code}" + (f" ({name})" if name else "") + (f": {reason}" if reason else "")
     if kind == "clean" and cause is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Union
+from typing import Union, cast
 
 from . import _aiowebsocket
 from .exceptions import HandShakeError, InvalidStatus
@@ -118,9 +118,10 @@ def _in_pairs(headers: Headers | None) -> tuple[str | None, _Lines]:
         raise TypeError("headers is one str: give a list of lines, a dict or pairs")
     if isinstance(headers, Mapping):
         return None, [(name, _text(value)) for name, value in headers.items()]
-    lines = list(headers)
-    if not all(isinstance(line, str) for line in lines):
-        return None, [(name, _text(value)) for name, value in lines]
+    given = list(headers)
+    lines = [line for line in given if isinstance(line, str)]
+    if len(lines) < len(given):
+        return None, [(name, _text(value)) for name, value in cast("list[tuple[str, object]]", given)]
     # Lists were known to work with the blank line that ends the request, in this spelling or that.
     lines[-1] = lines[-1].removesuffix("\r\n")
     while lines and not lines[-1]:

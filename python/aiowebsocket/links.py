@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, cast
 
 from . import _aiowebsocket
 from .client import WebSocket
@@ -55,7 +55,7 @@ class SocketLink:
 
     async def send(self, message: object, opcode: int | None, last: bool) -> None:
         if last and not self._in_parts and (opcode is None or opcode in (DataFrames.text, DataFrames.binary)):
-            await self._ws.send(message, text=None if opcode is None else opcode == DataFrames.text)
+            await self._ws.send(cast(str, message), text=None if opcode is None else opcode == DataFrames.text)
             return
         waits = self._ws._send_part(message, opcode, last)
         self._in_parts = not last

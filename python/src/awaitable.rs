@@ -18,6 +18,7 @@ use std::ptr::null_mut;
 use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use crate::gil::GilCell;
 use crate::globals::Globals;
@@ -227,8 +228,12 @@ unsafe extern "C" fn next<T: Operation>(slf: *mut ffi::PyObject) -> *mut ffi::Py
         match this.step(py)? {
             // An iterator that ends without an exception has no value.
             Step::Done(value) if value.is_none() => Ok(null_mut()),
+            // A tuple would be taken apart for the arguments of the exception.
+            Step::Done(value) if value.is_instance_of::<PyTuple>() => {
+                Err(PyStopIteration::new_err((value.unbind(),)))
+            }
             Step::Done(value) => {
-                // SAFETY: sets the exception; the values are no tuples and no exceptions, which would be taken apart.
+                // SAFETY: sets the exception; the value is no tuple, as just seen, and no exception, which would be raised itself.
                 unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value.as_ptr()) };
                 Ok(null_mut())
             }

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::connection::Connection;
+use crate::errors;
 use crate::operations::Wants;
 
 /// `async for batch in ws.batches()`.
@@ -28,7 +29,7 @@ impl Batches {
     }
 
     fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Connection::receive(self.connection.bind(py), Wants::NextMany(self.max), None)
+        Connection::receive(self.connection.bind(py), Wants::NextMany(self.max), None, None)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -41,8 +42,12 @@ pub(crate) fn drain<'py>(slf: &Bound<'py, Connection>, max: usize) -> PyResult<O
     let py = slf.py();
     let list = PyList::empty(py);
     let mut state = slf.get().state.borrow(py);
+    if state.pump.is_in_parts() {
+        drop(state);
+        return Err(errors::in_parts(py));
+    }
     while list.len() < max && !state.turn.is_over() {
-        let Some(message) = state.next_message(py)? else { break };
+        let Some(message) = state.next_message(py, false)? else { break };
         // Appending makes no object that the collector tracks, so the borrow may last.
         list.append(message)?;
     }

@@ -8,13 +8,15 @@
 
 use std::cell::RefMut;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::time::Instant;
 
-use aiowebsocket::protocol::{CloseCode, Config, Connection as Machine, Kind, Role};
+use aiowebsocket::protocol::{CloseCode, Connection as Machine, Kind, Role};
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
 
 use crate::batches::Batches;
 use crate::clock::now;
@@ -25,9 +27,11 @@ use crate::globals::Globals;
 use crate::opening::Opened;
 use crate::operations::{Beginning, Close, Closed, How, Once, Ping, Receive, Send, SendMany, Wants};
 use crate::pump::{Next, Pump, Read, Written};
+use crate::settings::Settings;
 use crate::streams;
 use crate::turn::Turn;
 use crate::waiter::Waiter;
+use crate::wire::{Memory, Wire};
 
 /// Queued bytes from which a corked connection writes all the same: what one write can usually put into a socket.
 pub(crate) const WRITE_AHEAD: usize = 128 << 10;
@@ -41,7 +45,15 @@ const MESSAGE_COST: usize = 64;
 pub(crate) struct Connection {
     pub(crate) event_loop: Py<PyAny>,
     pub(crate) waiter: Py<PyAny>,
+    /// Who is asked to call when the socket can be read or written: the event loop, or `fallback.py` for one that cannot.
+    watcher: Py<PyAny>,
+    /// Who is called with each message, in place of receivers.
+    on_message: Option<Py<PyAny>>,
+    /// `_on_end` is to be called at the end.
+    tells_end: bool,
     fd: i32,
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
     subprotocol: Option<Py<PyAny>>,
     pub(crate) state: GilCell<State>,
 }
@@ -76,6 +88,10 @@ pub(crate) struct State {
     pings: Vec<(u64, Py<PyAny>)>,
     /// Futures of those who wait for the end.
     closers: Vec<Py<PyAny>>,
+    /// Somebody sends a message in parts.
+    pub(crate) sends_parts: bool,
+    /// Futures of those who send behind it.
+    behind_parts: Vec<Py<PyAny>>,
 }
 
 /// How far the messages that were read were given away.
@@ -94,14 +110,18 @@ enum Delivered {
 impl State {
     /// The next message, `bytes` or `str`, where one is there.
     #[inline]
-    pub(crate) fn next_message<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    pub(crate) fn next_message<'py>(
+        &mut self,
+        py: Python<'py>,
+        raw: bool,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         if !self.backlog.is_empty() {
             return Ok(self.next_kept(py));
         }
         if self.has_ended || self.pump.advance(py)? != Next::Message {
             return Ok(None);
         }
-        let Some((message, size)) = self.pump.take(py)? else { return Ok(None) };
+        let Some((message, size)) = self.pump.take(py, raw)? else { return Ok(None) };
         self.turn.count(size);
         Ok(Some(message))
     }
@@ -115,6 +135,32 @@ impl State {
         }
         self.turn.count(size);
         Some(message.into_bound(py))
+    }
+
+    /// What was taken and not given away is the next one again.
+    pub(crate) fn put_back(&mut self, message: Bound<'_, PyAny>, size: usize) {
+        self.backlog_size += size + MESSAGE_COST;
+        self.backlog.push_front((message.unbind(), size));
+    }
+
+    /// The next part of a message: whether it is text, what there is of it, and whether it is the last one. What was kept whole
+    /// comes whole.
+    pub(crate) fn next_part<'py>(
+        &mut self,
+        py: Python<'py>,
+    ) -> PyResult<Option<(bool, Bound<'py, PyAny>, bool)>> {
+        if let Some(message) = self.next_kept(py) {
+            return Ok(Some((message.is_instance_of::<PyString>(), message, true)));
+        }
+        self.pump.want_parts();
+        if self.has_ended || self.pump.advance(py)? != Next::Message {
+            return Ok(None);
+        }
+        let part = self.pump.take_part(py)?;
+        if let Some((_, bytes, _)) = &part {
+            self.turn.count(bytes.len()?);
+        }
+        Ok(part)
     }
 
     fn backlog_has_room(&self) -> bool {
@@ -180,6 +226,21 @@ impl Connection {
             }
             if state.is_closing {
                 state.pump.discard();
+            } else if let Some(callback) = &slf.get().on_message {
+                if state.turn.is_over() {
+                    drop(state);
+                    Self::ask_turn(slf)?;
+                    return Ok(Delivered::TurnOver);
+                }
+                let taken = state.pump.take(py, false)?;
+                let Some((message, size)) = taken else { continue };
+                state.turn.count(size);
+                drop(state);
+                if let Err(error) = callback.bind(py).call1((slf, message)) {
+                    // The event loop is told, as of any callback, and calls for what is behind.
+                    Self::ask_turn(slf)?;
+                    return Err(error);
+                }
             } else if parked {
                 if state.turn.is_over() {
                     drop(state);
@@ -192,8 +253,8 @@ impl Connection {
                     Self::ask_turn(slf)?;
                     return Err(error);
                 }
-            } else if state.backlog_has_room() {
-                if let Some((message, size)) = state.pump.take(py)? {
+            } else if state.backlog_has_room() && !state.pump.is_in_parts() {
+                if let Some((message, size)) = state.pump.take(py, false)? {
                     state.backlog_size += size + MESSAGE_COST;
                     state.backlog.push_back((message.unbind(), size));
                 }
@@ -207,14 +268,13 @@ impl Connection {
     /// `reads` says whether to watch for bytes, where that changes.
     pub(crate) fn settle(slf: &Bound<'_, Self>, reads: Option<bool>) -> PyResult<()> {
         let py = slf.py();
-        let mut state = slf.get().state.borrow(py);
+        let state = slf.get().state.borrow(py);
         // Who waits for room may be the one who is to take the cork out.
         let is_corked = state.corks > 0 && state.senders.is_empty();
-        let written = if is_corked && state.pump.machine.queued() < WRITE_AHEAD {
-            Written::All
-        } else {
-            state.pump.write()
-        };
+        let holds_back = is_corked && state.pump.machine.queued() < WRITE_AHEAD;
+        drop(state);
+        let written = if holds_back { Written::All } else { Self::write(slf)? };
+        let mut state = slf.get().state.borrow(py);
         if state.pump.machine.ending().is_some() && !state.has_ended {
             // What came before the end is given away first.
             drop(state);
@@ -248,6 +308,40 @@ impl Connection {
         if is_armed { Ok(()) } else { Self::arm(slf) }
     }
 
+    /// Writes what is queued, as far as it can be.
+    #[inline]
+    pub(crate) fn write(slf: &Bound<'_, Self>) -> PyResult<Written> {
+        let mut state = slf.get().state.borrow(slf.py());
+        let written = state.pump.write();
+        if state.pump.wire.memory().is_none() {
+            return Ok(written);
+        }
+        drop(state);
+        Self::hand_over(slf, written)
+    }
+
+    /// The same where a transport writes.
+    #[cold]
+    fn hand_over(slf: &Bound<'_, Self>, mut written: Written) -> PyResult<Written> {
+        let py = slf.py();
+        let watcher = slf.get().watcher.bind(py);
+        loop {
+            let handed = slf.get().state.borrow(py).pump.wire.memory().and_then(Memory::hand);
+            let Some((bytes, shuts)) = handed else { break };
+            watcher.call_method1(intern!(py, "write"), (PyBytes::new(py, &bytes), shuts))?;
+            let mut state = slf.get().state.borrow(py);
+            let Some(memory) = state.pump.wire.memory() else { return Ok(Written::Broken) };
+            memory.handed();
+            written = state.pump.write();
+        }
+        let state = slf.get().state.borrow(py);
+        Ok(if written == Written::All && state.pump.wire.in_flight() > 0 {
+            Written::Blocked
+        } else {
+            written
+        })
+    }
+
     /// Asks the event loop to call, or not to, when the socket can be read and written.
     #[cold]
     fn ask_calls(slf: &Bound<'_, Self>, reads: bool, writes: bool) -> PyResult<()> {
@@ -262,25 +356,25 @@ impl Connection {
                 std::mem::replace(&mut state.watches_writes, writes),
             )
         };
-        let event_loop = slf.get().event_loop.bind(py);
+        let watcher = slf.get().watcher.bind(py);
         let fd = slf.get().fd;
         match (had_reads, reads) {
             (false, true) => {
                 let callback = slf.getattr(intern!(py, "_on_readable"))?;
-                event_loop.call_method1(intern!(py, "add_reader"), (fd, callback))?;
+                watcher.call_method1(intern!(py, "add_reader"), (fd, callback))?;
             }
             (true, false) => {
-                event_loop.call_method1(intern!(py, "remove_reader"), (fd,))?;
+                watcher.call_method1(intern!(py, "remove_reader"), (fd,))?;
             }
             _ => {}
         }
         match (had_writes, writes) {
             (false, true) => {
                 let callback = slf.getattr(intern!(py, "_on_writable"))?;
-                event_loop.call_method1(intern!(py, "add_writer"), (fd, callback))?;
+                watcher.call_method1(intern!(py, "add_writer"), (fd, callback))?;
             }
             (true, false) => {
-                event_loop.call_method1(intern!(py, "remove_writer"), (fd,))?;
+                watcher.call_method1(intern!(py, "remove_writer"), (fd,))?;
             }
             _ => {}
         }
@@ -368,18 +462,26 @@ impl Connection {
             return Ok(());
         }
         Self::ask_calls(slf, false, false)?;
-        let (timer, closers) = {
+        let (timer, closers, behind_parts, is_socket) = {
             let mut state = slf.get().state.borrow(py);
+            let is_socket = matches!(state.pump.wire, Wire::Socket(_));
             state.pump.release();
-            (state.timer.take(), std::mem::take(&mut state.closers))
+            let behind_parts = std::mem::take(&mut state.behind_parts);
+            (state.timer.take(), std::mem::take(&mut state.closers), behind_parts, is_socket)
         };
+        if !is_socket {
+            slf.get().watcher.bind(py).call_method0(intern!(py, "close"))?;
+        }
         if let Some((_, timer)) = timer {
             timer.bind(py).call_method0(intern!(py, "cancel"))?;
         }
         Self::tell_senders(slf)?;
         Self::tell_pings(slf)?;
-        for closer in closers {
-            conclude(closer.bind(py), None, py.None())?;
+        for waiting in closers.into_iter().chain(behind_parts) {
+            conclude(waiting.bind(py), None, py.None())?;
+        }
+        if slf.get().tells_end {
+            slf.call_method0(intern!(py, "_on_end"))?;
         }
         let waiter = slf.get().waiter.bind(py);
         if Waiter::of(waiter).is_parked(py) { Waiter::wake(waiter) } else { Ok(()) }
@@ -429,6 +531,13 @@ impl Connection {
         Ok(Some(future))
     }
 
+    /// A future that is done when the message that is being sent in parts is whole.
+    pub(crate) fn wait_parts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let future = self.future(py)?;
+        self.state.borrow(py).behind_parts.push(future.clone().unbind());
+        Ok(future)
+    }
+
     /// Begins the closing handshake. What waits to be received is dropped.
     pub(crate) fn begin_close(slf: &Bound<'_, Self>, code: u16, reason: &str) -> PyResult<()> {
         let py = slf.py();
@@ -462,8 +571,12 @@ impl Connection {
         slf: &Bound<'py, Self>,
         wants: Wants,
         timeout: Option<f64>,
+        decode: Option<bool>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let operation = Receive::new(slf.clone().unbind(), wants, timeout);
+        if slf.get().on_message.is_some() {
+            return Err(errors::goes_to_callback());
+        }
+        let operation = Receive::new(slf.clone().unbind(), wants, timeout, decode);
         Globals::get(slf.py()).receive.awaitable(slf.py(), operation)
     }
 
@@ -486,59 +599,49 @@ fn conclude(future: &Bound<'_, PyAny>, error: Option<PyErr>, result: Py<PyAny>) 
     Ok(())
 }
 
-/// A time limit in seconds; `None` for none.
-fn seconds(value: Option<f64>, name: &str) -> PyResult<Option<Duration>> {
-    value
-        .map(|value| {
-            Duration::try_from_secs_f64(value)
-                .map_err(|_| PyValueError::new_err(format!("{name} is {value}, and no number of seconds")))
-        })
-        .transpose()
-}
-
 #[pymethods]
 impl Connection {
     #[new]
-    #[pyo3(signature = (event_loop, fd, opened, *, ping_interval, ping_timeout, close_timeout, max_size, receive_window, send_window))]
+    #[pyo3(signature = (event_loop, fd, opened, settings, *, watcher=None, on_message=None, tells_end=false))]
     #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
     fn new(
         py: Python<'_>,
         event_loop: Py<PyAny>,
         fd: i32,
         opened: &Opened,
-        ping_interval: Option<f64>,
-        ping_timeout: Option<f64>,
-        close_timeout: Option<f64>,
-        max_size: Option<u64>,
-        receive_window: usize,
-        send_window: usize,
+        settings: &Settings,
+        watcher: Option<Py<PyAny>>,
+        on_message: Option<Py<PyAny>>,
+        tells_end: bool,
     ) -> PyResult<Self> {
-        let mut config = Config::default();
-        config.keepalive = match seconds(ping_interval, "ping_interval")? {
-            Some(interval) => Some(aiowebsocket::KeepAlive {
-                interval,
-                timeout: seconds(ping_timeout, "ping_timeout")?.unwrap_or(Duration::MAX),
-            }),
-            None => None,
+        let (wire, local, remote) = match &watcher {
+            None => {
+                let socket = crate::socket::adopt(fd)?;
+                let (local, remote) = crate::socket::addresses(&socket);
+                (Wire::Socket(socket), local, remote)
+            }
+            Some(_) => {
+                let (local, remote) = crate::socket::addresses_of(fd);
+                (Wire::Memory(Box::default()), local, remote)
+            }
         };
-        config.close_timeout = seconds(close_timeout, "close_timeout")?.unwrap_or(Duration::MAX);
-        config.max_message = max_size.unwrap_or(u64::MAX >> 1);
-        config.max_frame = config.max_message;
-        config.max_backlog = receive_window;
-        config.max_queue = send_window;
-        let socket = crate::socket::adopt(fd)?;
-        let mut machine = Machine::new(Role::Client, config, opened.leftover(), now());
+        let mut machine = Machine::new(Role::Client, settings.0.clone(), opened.leftover(), now());
         if let Some(agreed) = opened.compression() {
             machine.compress(agreed);
         }
         let waiter = Waiter::object(event_loop.bind(py))?;
         Ok(Self {
+            watcher: watcher.unwrap_or_else(|| event_loop.clone_ref(py)),
             event_loop,
             waiter,
+            on_message,
+            tells_end,
             fd,
+            local,
+            remote,
             subprotocol: opened.subprotocol(py),
             state: GilCell::new(State {
-                pump: Pump::new(socket, machine),
+                pump: Pump::new(wire, machine),
                 backlog: VecDeque::new(),
                 backlog_size: 0,
                 turn: Turn::default(),
@@ -553,6 +656,8 @@ impl Connection {
                 senders: VecDeque::new(),
                 pings: Vec::new(),
                 closers: Vec::new(),
+                sends_parts: false,
+                behind_parts: Vec::new(),
             }),
         })
     }
@@ -563,6 +668,69 @@ impl Connection {
         slf.get().state.borrow(slf.py()).turn.begin();
         Self::ask_turn(slf)?;
         Self::settle(slf, Some(true))
+    }
+
+    /// Bytes came from a transport.
+    fn _feed(&self, py: Python<'_>, bytes: &[u8]) {
+        if let Some(memory) = self.state.borrow(py).pump.wire.memory() {
+            memory.feed(bytes);
+        }
+    }
+
+    /// No more bytes come from a transport; with an error of the system, none can leave either.
+    #[pyo3(signature = (lost=false, errno=None))]
+    fn _feed_end(&self, py: Python<'_>, lost: bool, errno: Option<i32>) {
+        let mut state = self.state.borrow(py);
+        let Some(memory) = state.pump.wire.memory() else { return };
+        memory.end();
+        memory.block(false);
+        if lost {
+            state.pump.break_write(errno.map_or_else(
+                || std::io::ErrorKind::ConnectionAborted.into(),
+                std::io::Error::from_raw_os_error,
+            ));
+        }
+    }
+
+    /// Whether something came from a transport that was not read.
+    #[getter]
+    fn _has_unread(&self, py: Python<'_>) -> bool {
+        self.state.borrow(py).pump.wire.memory().is_some_and(|memory| memory.has_unread())
+    }
+
+    /// A transport wants no more bytes, or wants them again.
+    fn _block(&self, py: Python<'_>, is_blocked: bool) {
+        if let Some(memory) = self.state.borrow(py).pump.wire.memory() {
+            memory.block(is_blocked);
+        }
+    }
+
+    /// Begins to send a message in parts; where somebody else does, a future for the end of that.
+    fn _enter_parts<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        if std::mem::replace(&mut slf.get().state.borrow(py).sends_parts, true) {
+            return slf.get().wait_parts(py).map(Some);
+        }
+        Ok(None)
+    }
+
+    /// The message is whole: who waited behind it goes on.
+    fn _leave_parts(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let waiting = {
+            let mut state = slf.get().state.borrow(py);
+            state.sends_parts = false;
+            std::mem::take(&mut state.behind_parts)
+        };
+        for future in waiting {
+            conclude(future.bind(py), None, py.None())?;
+        }
+        Ok(())
+    }
+
+    /// What is there of a message: whether it is text, the bytes, and whether the message ends with them.
+    fn _recv_part<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::receive(slf, Wants::Part, None, None)
     }
 
     fn _on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -594,9 +762,16 @@ impl Connection {
     /// The next message where one is there, else `None`.
     fn recv_nowait<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
+        if slf.get().on_message.is_some() {
+            return Err(errors::goes_to_callback());
+        }
         let (message, resumes, has_ended) = {
             let mut state = slf.get().state.borrow(py);
-            (state.next_message(py)?, state.may_resume(), state.has_ended)
+            if state.pump.is_in_parts() {
+                drop(state);
+                return Err(errors::in_parts(py));
+            }
+            (state.next_message(py, false)?, state.may_resume(), state.has_ended)
         };
         if resumes {
             Self::resume(slf)?;
@@ -617,7 +792,7 @@ impl Connection {
         if max == Some(0) {
             return Err(PyValueError::new_err("max is 0, so there is nothing to wait for"));
         }
-        Self::receive(slf, Wants::Many(max.unwrap_or(usize::MAX)), timeout)
+        Self::receive(slf, Wants::Many(max.unwrap_or(usize::MAX)), timeout, None)
     }
 
     /// What is there, in lists, until the connection is closed: `async for batch in ws.batches()`.
@@ -634,7 +809,7 @@ impl Connection {
     }
 
     fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Self::receive(slf, Wants::Next, None)
+        Self::receive(slf, Wants::Next, None, None)
     }
 
     /// Sends a message without waiting; refused where `send_window` bytes wait already.
@@ -648,7 +823,7 @@ impl Connection {
         let py = slf.py();
         let is_full = {
             let state = slf.get().state.borrow(py);
-            state.pump.machine.queued() >= state.pump.machine.config().max_queue
+            state.pump.waiting() >= state.pump.machine.config().max_queue
         };
         if is_full {
             return Err(errors::queue_full(py));
@@ -657,11 +832,13 @@ impl Connection {
     }
 
     /// Sends a message or a part of one, see `streams::queue_part`: a future where some of it has to wait.
+    #[pyo3(signature = (message, opcode, last, plain=false))]
     fn _send_part<'py>(
         slf: &Bound<'py, Self>,
         message: &Bound<'py, PyAny>,
         opcode: Option<u8>,
         last: bool,
+        plain: bool,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
         let this = slf.get();
@@ -669,7 +846,7 @@ impl Connection {
             return Err(this.closed_error(py));
         }
         let pump = || RefMut::map(this.state.borrow(py), |state| &mut state.pump);
-        streams::queue_part(message, opcode, last, pump)?
+        streams::queue_part(message, opcode, last, plain, pump)?
             .map_err(|error| streams::cannot_send(error, || this.closed_error(py)))?;
         if Send::write(slf)? { Self::wait_sent(slf).map(Some) } else { Ok(None) }
     }
@@ -758,7 +935,43 @@ impl Connection {
     /// Bytes that wait to be written.
     #[getter]
     fn queued(&self, py: Python<'_>) -> usize {
-        self.state.borrow(py).pump.machine.queued()
+        self.state.borrow(py).pump.waiting()
+    }
+
+    /// Messages that were received: given to a receiver, or kept for one.
+    #[getter]
+    fn messages_received(&self, py: Python<'_>) -> u64 {
+        self.state.borrow(py).pump.counts()[0]
+    }
+
+    /// Bytes that were read behind the opening handshake, frame headers and control frames among them.
+    #[getter]
+    fn bytes_received(&self, py: Python<'_>) -> u64 {
+        self.state.borrow(py).pump.counts()[1]
+    }
+
+    /// Messages that were sent or wait to be written.
+    #[getter]
+    fn messages_sent(&self, py: Python<'_>) -> u64 {
+        self.state.borrow(py).pump.counts()[2]
+    }
+
+    /// Bytes that were written behind the opening handshake, frame headers and control frames among them.
+    #[getter]
+    fn bytes_sent(&self, py: Python<'_>) -> u64 {
+        self.state.borrow(py).pump.counts()[3]
+    }
+
+    /// The address of our end: `(host, port)`, for IPv6 with flow information and scope behind it; `None` for a socket of another family.
+    #[getter]
+    fn local_address<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.local.map(|address| crate::socket::address(py, address)).transpose()
+    }
+
+    /// The address of the peer's end, likewise.
+    #[getter]
+    fn remote_address<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.remote.map(|address| crate::socket::address(py, address)).transpose()
     }
 
     /// The number of the socket.
@@ -769,6 +982,8 @@ impl Connection {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
         visit.call(&self.waiter)?;
+        visit.call(&self.watcher)?;
+        visit.call(&self.on_message)?;
         let held = self.state.with_collector(|state| {
             for (message, _) in &state.backlog {
                 visit.call(message)?;
@@ -779,7 +994,7 @@ impl Connection {
             for (_, future) in &state.pings {
                 visit.call(future)?;
             }
-            for future in &state.closers {
+            for future in state.closers.iter().chain(&state.behind_parts) {
                 visit.call(future)?;
             }
             visit.call(state.timer.as_ref().map(|(_, timer)| timer))
@@ -795,6 +1010,7 @@ impl Connection {
                     std::mem::take(&mut state.senders),
                     std::mem::take(&mut state.pings),
                     std::mem::take(&mut state.closers),
+                    std::mem::take(&mut state.behind_parts),
                     state.timer.take(),
                 )
             };

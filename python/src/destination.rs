@@ -7,9 +7,9 @@ use std::mem::MaybeUninit;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use socket2::Socket;
 
 use crate::text;
+use crate::wire::Wire;
 
 /// A destination gets its whole memory at once up to this size; above it, memory doubles as bytes arrive, so that a
 /// header alone never takes more.
@@ -109,10 +109,10 @@ impl Destination {
 
     /// Reads the socket once, for at most `most` bytes and into the room that was made: how many there was room for, and
     /// what came.
-    pub(crate) fn read(&mut self, socket: &Socket, most: usize) -> io::Result<(usize, &mut [u8])> {
+    pub(crate) fn read(&mut self, wire: &mut Wire, most: usize) -> io::Result<(usize, &mut [u8])> {
         let spare = self.spare();
         let room = spare.len().min(most);
-        let n = socket.recv(&mut spare[..room])?;
+        let n = wire.read_uninit(&mut spare[..room])?;
         Ok((room, self.added(n)))
     }
 
@@ -158,8 +158,8 @@ impl Destination {
         }
     }
 
-    /// The message, whole: `bytes` or `str`.
-    pub(crate) fn finish<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    /// The message, whole: `bytes` or `str`; with `raw`, text is `bytes` too.
+    pub(crate) fn finish<'py>(&mut self, py: Python<'py>, raw: bool) -> PyResult<Bound<'py, PyAny>> {
         match std::mem::take(self) {
             Self::None => Ok(PyBytes::new(py, b"").into_any()),
             Self::Bytes { mut bytes, filled } => {
@@ -168,6 +168,7 @@ impl Destination {
                 }
                 Ok(bytes.object.into_bound(py))
             }
+            Self::Text(text) if raw => Ok(PyBytes::new(py, &text).into_any()),
             Self::Text(text) => text::decode(py, &text),
         }
     }

@@ -75,6 +75,22 @@ pub(crate) fn awaited_by_two(call: &str) -> PyErr {
     PyRuntimeError::new_err(format!("{call} is awaited by another task already: call it once for each"))
 }
 
+/// A receiver in the middle of a message that another one takes in parts.
+#[cold]
+pub(crate) fn in_parts(py: Python<'_>) -> PyErr {
+    raised(
+        py,
+        "ConcurrencyError",
+        ("a message is being received in parts: take the rest of it with recv_streaming() first",),
+    )
+}
+
+/// A receiver where messages go to a callback.
+#[cold]
+pub(crate) fn goes_to_callback() -> PyErr {
+    PyRuntimeError::new_err("messages go to on_message, so there is none to be received")
+}
+
 /// `recv(timeout)` got nothing.
 #[cold]
 pub(crate) fn timed_out(py: Python<'_>, seconds: f64) -> PyErr {

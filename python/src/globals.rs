@@ -23,6 +23,8 @@ pub(crate) struct Globals {
     pub(crate) ping: AwaitableType,
     pub(crate) close: AwaitableType,
     pub(crate) closed: AwaitableType,
+    #[cfg(feature = "for-tests")]
+    pub(crate) panics: AwaitableType,
 }
 
 static GLOBALS: PyOnceLock<Globals> = PyOnceLock::new();
@@ -41,6 +43,8 @@ impl Globals {
                 ping: AwaitableType::new::<Once<Ping>>(py)?,
                 close: AwaitableType::new::<Once<Close>>(py)?,
                 closed: AwaitableType::new::<Once<Closed>>(py)?,
+                #[cfg(feature = "for-tests")]
+                panics: AwaitableType::new::<crate::for_tests::Panics>(py)?,
             })
         })?;
         Ok(())

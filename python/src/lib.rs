@@ -12,6 +12,8 @@ mod context;
 mod cork;
 mod destination;
 mod errors;
+#[cfg(feature = "for-tests")]
+mod for_tests;
 mod gil;
 mod globals;
 mod methods;
@@ -20,11 +22,13 @@ mod operations;
 mod payload;
 mod pump;
 mod raw;
+mod settings;
 mod socket;
 mod streams;
 mod text;
 mod turn;
 mod waiter;
+mod wire;
 
 /// The extension module of the package `aiowebsocket`; its documented surface is the package.
 #[pyo3::pymodule(gil_used = true)]
@@ -40,8 +44,13 @@ mod _aiowebsocket {
     use crate::connection::Connection;
     #[pymodule_export]
     use crate::cork::Cork;
+    #[cfg(feature = "for-tests")]
+    #[pymodule_export]
+    use crate::for_tests::{_defaults, _panics};
     #[pymodule_export]
     use crate::opening::{Opened, Opening};
+    #[pymodule_export]
+    use crate::settings::Settings;
     #[pymodule_export]
     use crate::streams::{_read_close, Machine};
 

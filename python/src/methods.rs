@@ -5,12 +5,14 @@ use std::ptr::null_mut;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyBool, PyType};
 
 use crate::connection::Connection;
 use crate::globals::Globals;
 use crate::operations::{How, Send, Wants};
+use crate::payload;
 use crate::raw::{Arguments, add_method, fast_method, guarded};
 
 /// Adds them to `Connection`, or to a class derived from it: CPython calls a method without detours where the object is of exactly
@@ -19,16 +21,20 @@ pub(crate) fn add_to(kind: &Bound<'_, PyType>) -> PyResult<()> {
     add_method(
         kind,
         fast_method(c"recv", recv),
-        c"recv(timeout=None)\n--\n\n\
+        c"recv($self, timeout=None, decode=None)\n--\n\n\
         The next message: ``str`` for text, ``bytes`` for binary.\n\n\
         With ``timeout``, ``ReceiveTimeout`` after so many seconds without one. Cancelling loses nothing.\n\
+        ``decode=False`` gives ``bytes`` for text too, which is what a JSON parser wants; ``decode=True`` gives ``str`` for binary\n\
+        too, or ``UnicodeDecodeError``, and then the message is still there.\n\
         Raises ``ConnectionClosed`` at the end, and ``ConcurrencyError`` while another task waits here.",
     )?;
     add_method(
         kind,
         fast_method(c"send", send),
-        c"send(message, /, *, text=None, plain=False)\n--\n\n\
-        Sends a message: ``str`` as text, bytes-like objects as binary; ``text`` says otherwise.\n\n\
+        c"send($self, message, /, *, text=None, plain=False)\n--\n\n\
+        Sends a message: ``str`` as text, bytes-like objects as binary; ``text`` says otherwise. An iterable or async iterable of\n\
+        them is one message in parts, each of which leaves as soon as it is there; others who send wait for its end. Where it\n\
+        raises, the message cannot be completed, and the connection is closed with 1011.\n\n\
         ``plain`` leaves it uncompressed: for secrets beside text that somebody else chose, whose length would tell them.\n\
         The message is taken whole at once, and the call returns when its bytes have left for the socket.\n\
         Cancelling neither withdraws nor doubles it. Raises ``ConnectionClosed``.",
@@ -48,10 +54,17 @@ unsafe extern "C" fn recv(
         if call.count() > 1 {
             return Err(PyTypeError::new_err("recv() takes a timeout and nothing else"));
         }
-        let [timeout] = call.named(["timeout"])?;
+        let [timeout, decode] = call.named(["timeout", "decode"])?;
         let timeout = call.at(0).or(timeout).filter(|timeout| !timeout.is_none());
+        if timeout.as_ref().is_some_and(|timeout| timeout.is_instance_of::<PyBool>()) {
+            return Err(PyTypeError::new_err(
+                "the first argument of recv() is a timeout: name the other one, decode=…",
+            ));
+        }
         let timeout = timeout.map(|timeout| timeout.extract()).transpose()?;
-        Ok(Connection::receive(&connection, Wants::One, timeout)?.into_ptr())
+        let decode =
+            decode.filter(|decode| !decode.is_none()).map(|decode| decode.is_truthy()).transpose()?;
+        Ok(Connection::receive(&connection, Wants::One, timeout, decode)?.into_ptr())
     })
 }
 
@@ -71,6 +84,10 @@ unsafe extern "C" fn send(
         let [text, plain] = call.named(["text", "plain"])?;
         let text = text.filter(|text| !text.is_none()).map(|text| text.is_truthy()).transpose()?;
         let plain = plain.map(|plain| plain.is_truthy()).transpose()?.unwrap_or(false);
+        if !payload::is_message(&message) {
+            let parts = connection.call_method1(intern!(py, "_send_parts"), (message, text, plain))?;
+            return Ok(parts.into_ptr());
+        }
         let operation = Send::new(connection.unbind(), message.unbind(), How { text, plain });
         Ok(Globals::get(py).send.awaitable(py, operation)?.into_ptr())
     })

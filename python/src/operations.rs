@@ -3,9 +3,10 @@
 use std::cell::Cell;
 
 use aiowebsocket::protocol::CannotSend;
+use pyo3::exceptions::PyUnicodeDecodeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyIterator;
+use pyo3::types::{PyBytes, PyIterator, PyString};
 
 use crate::awaitable::{AwaitableType, Operation, Step};
 use crate::batches::drain;
@@ -15,6 +16,7 @@ use crate::errors;
 use crate::gil::GilCell;
 use crate::globals::Globals;
 use crate::payload;
+use crate::pump::Written;
 use crate::waiter::{State as Wait, Waiter};
 
 /// What a receiver gets.
@@ -28,6 +30,8 @@ pub(crate) enum Wants {
     Many(usize),
     /// The same, and a clean end stops the iteration.
     NextMany(usize),
+    /// A part of a message.
+    Part,
 }
 
 /// `recv()` and its kind.
@@ -36,14 +40,22 @@ pub(crate) struct Receive {
     connection: Py<Connection>,
     wants: Wants,
     timeout: Option<f64>,
+    /// `str` or `bytes`, whatever kind the message is of.
+    decode: Option<bool>,
     is_waiting: Cell<bool>,
     timer: GilCell<Option<Py<PyAny>>>,
 }
 
 impl Receive {
     #[inline]
-    pub(crate) fn new(connection: Py<Connection>, wants: Wants, timeout: Option<f64>) -> Self {
-        Self { connection, wants, timeout, is_waiting: Cell::new(false), timer: GilCell::default() }
+    pub(crate) fn new(
+        connection: Py<Connection>,
+        wants: Wants,
+        timeout: Option<f64>,
+        decode: Option<bool>,
+    ) -> Self {
+        let (is_waiting, timer) = (Cell::new(false), GilCell::default());
+        Self { connection, wants, timeout, decode, is_waiting, timer }
     }
 
     /// Takes what is there, where it is this connection's turn.
@@ -57,12 +69,32 @@ impl Receive {
                     if state.turn.is_over() {
                         return Ok(None);
                     }
-                    (state.next_message(py)?, state.may_resume())
+                    if state.pump.is_in_parts() {
+                        drop(state);
+                        return Err(errors::in_parts(py));
+                    }
+                    (state.next_message(py, self.decode == Some(false))?, state.may_resume())
                 };
                 if resumes {
                     Connection::resume(connection)?;
                 }
-                Ok(message)
+                match (self.decode, message) {
+                    (Some(decode), Some(message)) => decoded(connection, message, decode).map(Some),
+                    (_, message) => Ok(message),
+                }
+            }
+            Wants::Part => {
+                let (part, resumes) = {
+                    let mut state = connection.get().state.borrow(py);
+                    if state.turn.is_over() {
+                        return Ok(None);
+                    }
+                    (state.next_part(py)?, state.may_resume())
+                };
+                if resumes {
+                    Connection::resume(connection)?;
+                }
+                part.map(|part| Ok(part.into_pyobject(py)?.into_any())).transpose()
             }
             Wants::Many(max) | Wants::NextMany(max) => {
                 let batch = drain(connection, max)?;
@@ -77,6 +109,9 @@ impl Receive {
     /// The wait is over, in whichever way.
     fn leave(&self, py: Python<'_>) -> PyResult<Wait> {
         self.is_waiting.set(false);
+        if matches!(self.wants, Wants::Part) {
+            self.connection.get().state.borrow(py).pump.want_whole();
+        }
         let waiter = Waiter::of(self.connection.get().waiter.bind(py));
         let state = waiter.state(py);
         waiter.leave(py);
@@ -179,6 +214,29 @@ impl Operation for Receive {
     }
 }
 
+/// A message as `str` or as `bytes`, whichever is asked for. Where it cannot be that, it is the next one again.
+#[cold]
+fn decoded<'py>(
+    connection: &Bound<'py, Connection>,
+    message: Bound<'py, PyAny>,
+    decode: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = connection.py();
+    match (decode, message.cast::<PyBytes>(), message.cast::<PyString>()) {
+        (true, Ok(bytes), _) => match std::str::from_utf8(bytes.as_bytes()) {
+            Ok(text) => Ok(PyString::new(py, text).into_any()),
+            Err(error) => {
+                let told = PyUnicodeDecodeError::new_err_from_utf8(py, bytes.as_bytes(), error);
+                let size = bytes.as_bytes().len();
+                connection.get().state.borrow(py).put_back(message, size);
+                Err(told)
+            }
+        },
+        (false, _, Ok(text)) => Ok(text.encode_utf8()?.into_any()),
+        _ => Ok(message),
+    }
+}
+
 /// A future of the event loop that is waited for in the middle of an operation.
 #[derive(Debug, Default)]
 struct Future(GilCell<Option<Py<PyAny>>>);
@@ -236,13 +294,15 @@ pub(crate) struct Send {
     connection: Py<Connection>,
     message: Py<PyAny>,
     how: How,
+    /// The message is queued, and what is waited for is that it leaves.
+    is_queued: Cell<bool>,
     future: Future,
 }
 
 impl Send {
     #[inline]
     pub(crate) fn new(connection: Py<Connection>, message: Py<PyAny>, how: How) -> Self {
-        Self { connection, message, how, future: Future::default() }
+        Self { connection, message, how, is_queued: Cell::new(false), future: Future::default() }
     }
 
     /// Queues a message and writes, unless the connection is corked. Whether the queue is over what may wait.
@@ -277,17 +337,15 @@ impl Send {
     #[inline]
     pub(crate) fn write(connection: &Bound<'_, Connection>) -> PyResult<bool> {
         let py = connection.py();
-        let (corked, waits) = {
-            let mut state = connection.get().state.borrow(py);
+        {
+            let state = connection.get().state.borrow(py);
             let queued = state.pump.machine.queued();
             if state.corks > 0 && queued < WRITE_AHEAD.min(state.pump.machine.config().max_queue) {
-                (true, false)
-            } else {
-                let written = state.pump.write();
-                (false, written != crate::pump::Written::All)
+                return Ok(false);
             }
-        };
-        if waits && !corked {
+        }
+        let waits = Connection::write(connection)? != Written::All;
+        if waits {
             Connection::settle(connection, None)?;
         }
         Ok(waits)
@@ -306,10 +364,16 @@ impl Operation for Send {
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
         if let Some(future) = self.future.take(py) {
             result(&future)?;
-            return Ok(none(py));
+            if self.is_queued.get() {
+                return Ok(none(py));
+            }
         }
         let connection = self.connection.bind(py);
+        if connection.get().state.borrow(py).sends_parts {
+            return self.future.wait(connection.get().wait_parts(py)?);
+        }
         if Self::queue(connection, self.message.bind(py), self.how)? {
+            self.is_queued.set(true);
             return self.future.wait(Connection::wait_sent(connection)?);
         }
         Ok(none(py))
@@ -384,6 +448,10 @@ impl Operation for SendMany {
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
         if let Some(future) = self.future.take(py) {
             result(&future)?;
+        }
+        let connection = self.connection.get();
+        if connection.state.borrow(py).sends_parts {
+            return self.future.wait(connection.wait_parts(py)?);
         }
         match self.queue(py)? {
             (true, false) => Ok(none(py)),

@@ -23,6 +23,15 @@ pub(crate) fn with_bytes<R>(message: &Bound<'_, PyAny>, call: impl FnOnce(bool, 
     with_buffer(message, call)
 }
 
+/// Whether this is a message by itself, and not something that gives the parts of one.
+#[inline]
+pub(crate) fn is_message(message: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: an object that is held meanwhile.
+    message.is_instance_of::<PyBytes>()
+        || message.is_instance_of::<PyString>()
+        || unsafe { ffi::PyObject_CheckBuffer(message.as_ptr()) } != 0
+}
+
 fn with_utf8<R>(text: &Bound<'_, PyString>, call: impl FnOnce(bool, &[u8]) -> R) -> PyResult<R> {
     // SAFETY: a str that is held meanwhile.
     let is_ascii = unsafe { ffi::PyUnicode_IS_ASCII(text.as_ptr()) } != 0;

@@ -1,32 +1,35 @@
-//! The pump: the one file of the Python face that reads and writes the socket.
+//! The pump: the one file of the Python face that reads and writes.
 //!
-//! It holds the machine and the socket together and obeys the machine's contract. It never waits and calls no Python code: what it
+//! It holds the machine and the wire together and obeys the machine's contract. It never waits and calls no Python code: what it
 //! cannot do now it says, and `connection.rs` asks the event loop to call again.
 
-use std::io::{self, IoSlice, Read as _, Write as _};
-use std::net::Shutdown;
+use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
 
 use aiowebsocket::keys::next_key;
 use aiowebsocket::protocol::{CannotSend, Connection, Ending, Incoming, Kind, NotOpen, Payload, Place, Step};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use socket2::Socket;
 
 use crate::clock::now;
 use crate::destination::Destination;
 use crate::text;
+use crate::wire::Wire;
 
 /// Slices of one vectored write. More than a dozen large messages in one batch are rare.
 const SLICES: usize = 16;
 
-/// The machine, its socket, and the memory of a large message that is arriving.
+/// The machine, its wire, and the memory of a large message that is arriving.
 #[derive(Debug)]
 pub(crate) struct Pump {
     pub(crate) machine: Connection,
-    socket: Option<Socket>,
+    pub(crate) wire: Wire,
     /// A message that the machine has found and nobody has taken.
     found: Option<Incoming>,
+    /// A part of a message that the machine has found and nobody has taken: its kind, its place, and whether it is the last.
+    part: Option<(Kind, Place, bool)>,
+    /// The next message may be taken in parts.
+    wants_parts: bool,
     destination: Destination,
     /// What is missing of a message that may be read straight to its destination.
     missing: usize,
@@ -36,8 +39,14 @@ pub(crate) struct Pump {
     write_broken: bool,
     /// Our side of the socket is shut.
     is_shut: bool,
-    /// Bytes that have left.
+    /// Bytes that were written.
     sent: u64,
+    /// Messages that were queued.
+    messages_out: u64,
+    /// Bytes that were read.
+    received: u64,
+    /// Messages that were taken.
+    messages_in: u64,
     /// When the last byte came.
     heard: Instant,
 }
@@ -78,22 +87,23 @@ pub(crate) enum Written {
 }
 
 impl Pump {
-    pub(crate) fn new(socket: Socket, machine: Connection) -> Self {
-        Self { socket: Some(socket), ..Self::without_socket(machine) }
-    }
-
-    /// A pump that only takes messages out of the machine: somebody else reads and writes.
-    pub(crate) fn without_socket(machine: Connection) -> Self {
+    /// Without a wire it only takes messages out of the machine: somebody else reads and writes.
+    pub(crate) fn new(wire: Wire, machine: Connection) -> Self {
         Self {
             machine,
-            socket: None,
+            wire,
             found: None,
+            part: None,
+            wants_parts: false,
             destination: Destination::None,
             missing: 0,
             broken: None,
             write_broken: false,
             is_shut: false,
             sent: 0,
+            messages_out: 0,
+            received: 0,
+            messages_in: 0,
             heard: now(),
         }
     }
@@ -101,7 +111,7 @@ impl Pump {
     /// Goes on until there is a message, the end, or nothing more to go on with.
     #[inline]
     pub(crate) fn advance(&mut self, py: Python<'_>) -> PyResult<Next> {
-        if self.found.is_some() {
+        if self.found.is_some() || self.part.is_some() {
             return Ok(Next::Message);
         }
         match self.machine.plain_message() {
@@ -117,7 +127,8 @@ impl Pump {
     fn advance_judging(&mut self, py: Python<'_>) -> PyResult<Next> {
         self.missing = 0;
         loop {
-            match self.machine.step() {
+            let takes_parts = self.wants_parts || self.machine.is_in_parts();
+            match if takes_parts { self.machine.step_part() } else { self.machine.step() } {
                 Step::Message(incoming) => {
                     self.found = Some(incoming);
                     return Ok(Next::Message);
@@ -133,25 +144,34 @@ impl Pump {
                 }
                 Step::Read => return Ok(Next::Read),
                 Step::End => return Ok(Next::End),
-                // Control frames are told to nobody, and no message is taken in parts.
-                Step::Control { .. } | Step::Part { .. } => {}
+                Step::Part { kind, place, last } => {
+                    self.part = Some((kind, place, last));
+                    return Ok(Next::Message);
+                }
+                // Control frames are told to nobody.
+                Step::Control { .. } => {}
             }
         }
     }
 
-    /// Takes the message that [`advance`](Self::advance) found: `bytes` or `str`, and its size in bytes.
+    /// Takes the message that [`advance`](Self::advance) found: `bytes` or `str`, and its size in bytes. With `raw`, text is `bytes` too.
     #[inline]
-    pub(crate) fn take<'py>(&mut self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyAny>, usize)>> {
+    pub(crate) fn take<'py>(
+        &mut self,
+        py: Python<'py>,
+        raw: bool,
+    ) -> PyResult<Option<(Bound<'py, PyAny>, usize)>> {
         let Some(Incoming { kind, place }) = self.found.take() else { return Ok(None) };
+        self.messages_in += 1;
         if place == Place::Outside {
             let size = self.destination.filled();
-            return Ok(Some((self.destination.finish(py)?, size)));
+            return Ok(Some((self.destination.finish(py, raw)?, size)));
         }
         let payload = self.machine.payload(place);
         let size = payload.len();
         let message = match kind {
-            Kind::Binary => PyBytes::new(py, payload).into_any(),
-            Kind::Text => text::decode(py, payload)?,
+            Kind::Text if !raw => text::decode(py, payload)?,
+            _ => PyBytes::new(py, payload).into_any(),
         };
         if place == Place::Assembled {
             drop(self.machine.take_assembled());
@@ -161,8 +181,44 @@ impl Pump {
         Ok(Some((message, size)))
     }
 
+    /// The next message may be taken in parts.
+    pub(crate) fn want_parts(&mut self) {
+        self.wants_parts = true;
+    }
+
+    /// Messages are taken whole, but for one that was begun in parts.
+    pub(crate) fn want_whole(&mut self) {
+        self.wants_parts = false;
+    }
+
+    /// Whether a message was begun in parts, and its last one not taken.
+    pub(crate) fn is_in_parts(&self) -> bool {
+        self.part.is_some() || self.machine.is_in_parts()
+    }
+
+    /// Takes the part that [`advance`](Self::advance) found, or a whole message as one part: whether it is text, its bytes, and
+    /// whether it is the last one.
+    pub(crate) fn take_part<'py>(
+        &mut self,
+        py: Python<'py>,
+    ) -> PyResult<Option<(bool, Bound<'py, PyAny>, bool)>> {
+        if let Some((kind, place, last)) = self.part.take() {
+            let part = PyBytes::new(py, self.machine.payload(place)).into_any();
+            self.machine.settle();
+            if last {
+                self.messages_in += 1;
+                self.wants_parts = false;
+            }
+            return Ok(Some((kind == Kind::Text, part, last)));
+        }
+        let is_text = self.found.is_some_and(|found| found.kind == Kind::Text);
+        self.wants_parts = false;
+        Ok(self.take(py, true)?.map(|(message, _)| (is_text, message, true)))
+    }
+
     /// Drops the message that was found.
     pub(crate) fn discard(&mut self) {
+        self.part = None;
         if let Some(Incoming { place, .. }) = self.found.take() {
             match place {
                 Place::Outside => self.destination = Destination::None,
@@ -174,13 +230,12 @@ impl Pump {
 
     /// Reads once. What was read before is stepped through before.
     pub(crate) fn read(&mut self, py: Python<'_>, now: Instant) -> PyResult<Read> {
-        let Some(socket) = &self.socket else { return Ok(Read::End) };
         // The first bytes come through the read buffer: a header alone takes no memory.
         let outside = self.missing > 0 && self.destination.has_begun();
         let result = if outside {
             let len = self.destination.filled() + self.missing;
             self.destination.grow(py, false, len, 1)?;
-            self.destination.read(socket, self.missing).map(|(room, chunk)| {
+            self.destination.read(&mut self.wire, self.missing).map(|(room, chunk)| {
                 if !chunk.is_empty() {
                     self.machine.placed(chunk, now);
                 }
@@ -189,7 +244,7 @@ impl Pump {
         } else {
             let space = self.machine.space();
             let room = space.len();
-            (&*socket).read(space).map(|n| (room, n))
+            self.wire.read(space).map(|n| (room, n))
         };
         Ok(match result {
             Ok((_, 0)) => {
@@ -198,6 +253,7 @@ impl Pump {
             }
             Ok((room, n)) => {
                 self.heard = now;
+                self.received += n as u64;
                 if outside {
                     self.missing -= n;
                 } else {
@@ -220,9 +276,30 @@ impl Pump {
     pub(crate) fn queue(&mut self, kind: Kind, payload: &[u8], plain: bool) -> Result<(), CannotSend> {
         let payload = Payload::Borrowed(payload);
         if plain {
-            return self.machine.send_plain(kind, payload, &mut next_key);
+            self.machine.send_plain(kind, payload, &mut next_key)?;
+        } else {
+            self.machine.send(kind, payload, &mut next_key)?;
         }
-        self.machine.send(kind, payload, &mut next_key)
+        self.messages_out += 1;
+        Ok(())
+    }
+
+    /// Queues a part of a message.
+    pub(crate) fn queue_part(
+        &mut self,
+        kind: Kind,
+        payload: &[u8],
+        last: bool,
+        plain: bool,
+    ) -> Result<(), CannotSend> {
+        let payload = Payload::Borrowed(payload);
+        if plain {
+            self.machine.send_plain_part(kind, payload, last, &mut next_key)?;
+        } else {
+            self.machine.send_part(kind, payload, last, &mut next_key)?;
+        }
+        self.messages_out += u64::from(last);
+        Ok(())
     }
 
     /// Queues a ping; its number.
@@ -237,14 +314,13 @@ impl Pump {
             if self.write_broken {
                 return Written::Broken;
             }
-            let Some(socket) = &self.socket else { return Written::Broken };
             let output = self.machine.output(&mut next_key);
             let written = if output.is_contiguous() {
-                socket.send(output.front())
+                self.wire.write(output.front())
             } else {
                 let mut slices = [IoSlice::new(&[]); SLICES];
                 let filled = output.slices(&mut slices);
-                (&*socket).write_vectored(&slices[..filled])
+                self.wire.write_slices(&slices[..filled])
             };
             match written {
                 Ok(0) => self.break_write(io::ErrorKind::WriteZero.into()),
@@ -259,10 +335,7 @@ impl Pump {
         }
         if self.machine.shuts_first() && !self.is_shut {
             self.is_shut = true;
-            if let Some(socket) = &self.socket {
-                // What fails here has ended already.
-                _ = socket.shutdown(Shutdown::Write);
-            }
+            self.wire.shut();
         }
         Written::All
     }
@@ -270,7 +343,7 @@ impl Pump {
     /// The socket takes no more bytes. What the peer sent before may still be read, its Close frame among it, so
     /// the connection goes on until reading ends too.
     #[cold]
-    fn break_write(&mut self, error: io::Error) {
+    pub(crate) fn break_write(&mut self, error: io::Error) {
         self.broken.get_or_insert(error);
         self.write_broken = true;
     }
@@ -287,7 +360,19 @@ impl Pump {
 
     /// Whether everything up to this count has left.
     pub(crate) fn has_sent(&self, target: u64) -> bool {
-        self.sent >= target + self.machine.jumped() || !self.machine.wants_write()
+        let in_flight = self.wire.in_flight();
+        self.sent - in_flight >= target + self.machine.jumped()
+            || (in_flight == 0 && !self.machine.wants_write())
+    }
+
+    /// Bytes that wait to be written or to leave.
+    pub(crate) fn waiting(&self) -> usize {
+        self.machine.queued() + usize::try_from(self.wire.in_flight()).unwrap_or(usize::MAX)
+    }
+
+    /// What was received and sent: messages and bytes in, messages and bytes out.
+    pub(crate) fn counts(&self) -> [u64; 4] {
+        [self.messages_in, self.received, self.messages_out, self.sent]
     }
 
     /// How long no byte has come.
@@ -312,7 +397,7 @@ impl Pump {
 
     /// Closes the socket, which the event loop no longer watches.
     pub(crate) fn release(&mut self) {
-        self.socket = None;
+        self.wire = Wire::None;
         self.destination = Destination::None;
     }
 }

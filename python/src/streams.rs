@@ -3,7 +3,7 @@
 use std::cell::RefMut;
 
 use aiowebsocket::keys::next_key;
-use aiowebsocket::protocol::{CannotSend, CloseCode, CloseFrame, Config, Connection, Kind, Payload, Role};
+use aiowebsocket::protocol::{CannotSend, CloseCode, CloseFrame, Config, Connection, Kind, Role};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -13,6 +13,7 @@ use crate::errors;
 use crate::gil::GilCell;
 use crate::payload;
 use crate::pump::{Next, Pump};
+use crate::wire::Wire;
 
 /// An open connection without a socket: whoever has the streams reads, writes and sleeps.
 #[pyclass(frozen, module = "aiowebsocket._aiowebsocket")]
@@ -26,7 +27,7 @@ impl Machine {
         let mut config = Config::default();
         // Nobody sleeps between two calls.
         config.keepalive = None;
-        Self(GilCell::new(Pump::without_socket(Connection::new(Role::Client, config, &[], now()))))
+        Self(GilCell::new(Pump::new(Wire::None, Connection::new(Role::Client, config, &[], now()))))
     }
 
     /// Bytes of the peer: the messages that are whole with them.
@@ -35,7 +36,7 @@ impl Machine {
         let mut pump = self.0.borrow(py);
         loop {
             while pump.advance(py)? == Next::Message {
-                messages.extend(pump.take(py)?.map(|(message, _)| message));
+                messages.extend(pump.take(py, false)?.map(|(message, _)| message));
             }
             if bytes.is_empty() || pump.machine.ending().is_some() {
                 return Ok(messages);
@@ -64,7 +65,7 @@ impl Machine {
         opcode: Option<u8>,
         last: bool,
     ) -> PyResult<()> {
-        queue_part(message, opcode, last, || self.0.borrow(py))?
+        queue_part(message, opcode, last, false, || self.0.borrow(py))?
             .map_err(|error| cannot_send(error, || self.closed(py)))
     }
 
@@ -156,6 +157,7 @@ pub(crate) fn queue_part<'a>(
     message: &Bound<'_, PyAny>,
     opcode: Option<u8>,
     last: bool,
+    plain: bool,
     pump: impl FnOnce() -> RefMut<'a, Pump>,
 ) -> PyResult<Result<(), CannotSend>> {
     payload::with_bytes(message, |is_str, bytes| {
@@ -176,7 +178,7 @@ pub(crate) fn queue_part<'a>(
         if !is_str && kind == Kind::Text && std::str::from_utf8(bytes).is_err() {
             return Err(errors::not_utf8());
         }
-        Ok(pump.machine.send_part(kind, Payload::Borrowed(bytes), last, &mut next_key))
+        Ok(pump.queue_part(kind, bytes, last, plain))
     })?
 }
 

@@ -220,6 +220,31 @@ async def test_a_waiter_that_is_over_calls_in_the_next_turn(link):
     receiving.close()
 
 
+async def test_who_was_given_up_is_not_called(link):
+    """The waiter is used again, and what an earlier wait left in it is gone."""
+    stale, why = [], object()
+    receiving = link.ws.recv().__await__()
+    waiter = receiving.send(None)
+    waiter.add_done_callback(stale.append)
+    receiving.close()
+    receiving = link.ws.recv().__await__()
+    assert receiving.send(None) is waiter
+    link.peer.say(text("a"))
+    while not waiter.done():
+        await turn()
+    await turn()
+    assert stale == []
+    receiving.close()
+    receiving = link.ws.recv()
+    with pytest.raises(StopIteration):
+        receiving.send(None)
+    receiving = link.ws.recv()
+    receiving.send(None)
+    waiter.cancel(why)
+    receiving.close()
+    assert sys.getrefcount(why) == 2
+
+
 # ---- other drivers than tasks
 
 
@@ -273,8 +298,10 @@ async def test_a_generator_that_delegates(link):
 async def test_throw(link, arguments):
     receiving = link.ws.recv()
     receiving.send(None)
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError) as caught:
         receiving.throw(*arguments)
+    if isinstance(arguments[-1] or arguments[1], KeyError):
+        assert caught.value is (arguments[-1] or arguments[1]), "the very one"
     with pytest.raises(RuntimeError, match="awaited already"):
         receiving.send(None)
     link.peer.say(text("a"))

@@ -58,7 +58,7 @@ async def test_the_request(server):
     assert header(link.request, "Sec-WebSocket-Protocol") is None
     assert len(header(link.request, "Sec-WebSocket-Key")) == 24
     assert link.ws.subprotocol is None
-    assert ("upgrade", "websocket") in link.ws.response_headers
+    assert link.ws.response.headers["Upgrade"] == "websocket"
 
 
 async def test_header_lines_keep_order_and_spelling(server):

@@ -263,9 +263,9 @@ async def test_what_is_changed_after_the_call_was_sent_as_it_was(link):
     assert (await link.peer.frame()).payload == b"before"
 
 
-@pytest.mark.parametrize("message", [None, 1, 1.5, ["a"], {"a": 1}, object()])
+@pytest.mark.parametrize("message", [None, 1, 1.5, [1], {"a": 1}, object()])
 async def test_what_is_no_message(link, message):
-    with pytest.raises(TypeError, match="a message is str or bytes-like, and this is"):
+    with pytest.raises(TypeError, match="a message is str or bytes-like, (or an iterable of them, )?and this is"):
         await link.ws.send(message)
     with pytest.raises(TypeError):
         link.ws.send_nowait(message)

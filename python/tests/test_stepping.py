@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import sys
+import time
 import weakref
 
 import pytest
@@ -242,6 +243,104 @@ async def test_a_step_that_reads_again(calls, link):
     await parked(task)
     link.peer.say(text("a"), text("b"))
     assert await task == ["a", "b", "c"]
+
+
+async def test_a_second_receiver_takes_nothing_from_one_who_waits_for_its_turn(link):
+    """Messages are there, the first receiver waits because its turn is over, and the second comes before its next one."""
+    outcomes = []
+
+    async def second():
+        try:
+            outcomes.append(await link.ws.recv())
+        except RuntimeError as error:
+            outcomes.append(type(error).__name__)
+
+    async def first():
+        got = []
+        for number in range(200):
+            got.append(await link.ws.recv())
+            until = time.perf_counter() + 0.0001
+            while time.perf_counter() < until:
+                pass
+            if number == 63:
+                others.append(asyncio.ensure_future(second()))
+        return got
+
+    others = []
+    task = asyncio.ensure_future(first())
+    await parked(task)
+    link.peer.say(*(text(str(number)) for number in range(200)))
+    assert await task == [str(number) for number in range(200)]
+    await others[0]
+    assert outcomes == ["ConcurrencyError"]
+
+
+async def test_a_step_whose_end_the_loop_refuses(loop, calls, link):
+    """The task has gone on and ended, and telling so failed: nothing is stepped a second time."""
+
+    async def receive():
+        return await link.ws.recv()
+
+    task = loop.create_task(receive())
+    await parked(task)
+    task.add_done_callback(lambda _: None)
+    call_soon, refused = loop.call_soon, []
+
+    def refuse_once(*arguments, **options):
+        if not refused:
+            refused.append(arguments)
+            raise RuntimeError("Event loop is closed")
+        return call_soon(*arguments, **options)
+
+    def read():
+        link.peer.say(text("a"))
+        loop.call_soon = refuse_once
+        try:
+            read_callback(calls, link.ws)()
+        except RuntimeError as error:
+            return str(error)
+        finally:
+            loop.call_soon = call_soon
+
+    assert await outside(read) == "Event loop is closed"
+    await turn()
+    assert task.result() == "a"
+
+
+UNREACHABLE = """
+    import asyncio, gc, socket, sys, uvloop, weakref
+    from support import Link, Server, _links, parked
+
+    async def receive(ws):
+        await ws.recv()
+
+    async def main(server):
+        link = await Link.open(server)
+        ws = link.ws
+        task = asyncio.get_running_loop().create_task(receive(ws))
+        await parked(task)
+        # As a loop that is closed forgets what it watched.
+        asyncio.get_running_loop().remove_reader(ws.fileno())
+        _links.clear()
+        return weakref.ref(ws), weakref.ref(task)
+
+    with Server(socket.create_server(("127.0.0.1", 0))) as server:
+        loop = LOOP()
+        ws, task = loop.run_until_complete(main(server))
+        loop.close()
+        del loop
+    gc.collect()
+    print(ws() is None, task() is None)
+"""
+
+
+def test_a_task_that_nobody_can_wake_is_collected(loop_kind):
+    """Its coroutine holds the connection, that holds what wakes the task: a cycle through three types of ours."""
+    if loop_kind == "transports":
+        pytest.skip("a transport that was not closed complains")
+    code = UNREACHABLE.replace("LOOP", "asyncio.new_event_loop" if loop_kind == "asyncio" else "uvloop.new_event_loop")
+    status, said, complaints = run_python(code)
+    assert (status, said) == (0, "True True\n"), complaints
 
 
 async def test_a_step_that_closes(link):

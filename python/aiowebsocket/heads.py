@@ -1,0 +1,73 @@
+"""The heads of the opening handshake: what was asked, and what was answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+
+class Headers(Mapping[str, str]):
+    """Header lines in their order. A name is found in any case; lines of the same name are joined by ``", "`` (RFC 9110 5.2)."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self, lines: list[tuple[str, str]]) -> None:
+        self._lines = lines
+
+    def __getitem__(self, name: str) -> str:
+        values = self.get_all(name)
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __iter__(self) -> Iterator[str]:
+        """Each name once, in lower case."""
+        return iter(dict.fromkeys(name.lower() for name, _ in self._lines))
+
+    def __len__(self) -> int:
+        return len({name.lower() for name, _ in self._lines})
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(self.get_all(name))
+
+    def get_all(self, name: str) -> list[str]:
+        """The value of each line of this name."""
+        return [value for known, value in self._lines if known.lower() == name.lower()]
+
+    def raw_items(self) -> list[tuple[str, str]]:
+        """The lines as they came: names in their spelling, none joined."""
+        return list(self._lines)
+
+    def __repr__(self) -> str:
+        return f"Headers({self._lines!r})"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the server was asked for."""
+
+    #: Path and query.
+    path: str
+    headers: Headers
+
+
+@dataclass(frozen=True)
+class Response:
+    """What the server answered."""
+
+    status_code: int
+    headers: Headers
+    #: The first 16 KiB of the body of a refusal; empty where the connection was opened.
+    body: bytes = b""
+
+
+def read_request(head: bytes) -> Request:
+    """A request that we sent."""
+    first, *lines = head.decode("utf-8").rstrip("\r\n").split("\r\n")
+    return Request(first.split(" ")[1], read_lines("\n".join(lines)))
+
+
+def read_lines(lines: str) -> Headers:
+    """Header lines as a connection keeps them: one ``str``, because few are ever asked for and each object costs memory."""
+    pairs = (line.partition(":") for line in lines.split("\n") if line)
+    return Headers([(name, value.strip(" \t")) for name, _, value in pairs])

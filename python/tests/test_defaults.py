@@ -1,0 +1,47 @@
+"""The defaults of `connect` and `Deflate` are the library's: they stand in the signatures, where people read them, and are compared here."""
+
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import aiowebsocket
+from aiowebsocket import _aiowebsocket
+
+CONNECT = inspect.signature(aiowebsocket.connect).parameters
+
+
+@pytest.mark.parametrize(
+    "name", ["ping_interval", "ping_timeout", "close_timeout", "max_size", "receive_window", "send_window"]
+)
+def test_connect(name):
+    assert CONNECT[name].default == _aiowebsocket._defaults()[name]
+
+
+def test_open_timeout():
+    """The one limit that a face keeps, and not the machine: this reads the face on tokio."""
+    face = (Path(__file__).parents[2] / "aiowebsocket/src/client/connect.rs").read_text()
+    (seconds,) = re.findall(r"const OPEN_TIMEOUT: Duration = Duration::from_secs\((\d+)\);", face)
+    assert CONNECT["open_timeout"].default == int(seconds)
+
+
+def test_deflate():
+    def shown(value):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    ours = {field.name: shown(field.default) for field in fields(aiowebsocket.Deflate)}
+    # In the library it may be absent, and so may ours be.
+    ours["client_max_window_bits"] = f"Some({ours['client_max_window_bits']})"
+    shown_by_rust = _aiowebsocket._defaults()["deflate"]
+    assert shown_by_rust == "Deflate { " + ", ".join(f"{name}: {value}" for name, value in ours.items()) + " }"
+
+
+def test_the_documentation_names_them():
+    doc = inspect.getdoc(aiowebsocket.connect)
+    for name in ("open_timeout", "close_timeout", "max_size", "receive_window", "send_window"):
+        (told,) = re.findall(rf"^``{name}``\n(?:    .*\n)*?.*Default ([\d]+(?: MiB)?)\.", doc, re.MULTILINE)
+        number, _, unit = told.partition(" ")
+        assert int(number) << (20 if unit else 0) == CONNECT[name].default
+    assert "Default 20 and 20" in doc
