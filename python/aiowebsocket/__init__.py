@@ -8,22 +8,28 @@
             print(message)
 """
 
+from ._opening import TLS
 from .client import Deflate, WebSocket, connect
 from .converses import AioWebSocket
 from .enumerations import CloseCode, State
 from .exceptions import (
+    CertificateError,
     ConcurrencyError,
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
     InvalidHandshake,
+    InvalidProxy,
+    InvalidProxyStatus,
     InvalidStatus,
     InvalidURI,
     OpenTimeout,
     ProtocolError,
+    ProxyError,
     ReadTimeout,
     ReceiveTimeout,
     SendQueueFull,
+    TLSError,
     WebSocketException,
 )
 from .heads import Headers, Request, Response
@@ -36,6 +42,7 @@ AioWebsocket = AioWebSocket
 __all__ = [
     "AioWebSocket",
     "AioWebsocket",
+    "CertificateError",
     "CloseCode",
     "ConcurrencyError",
     "ConnectionClosed",
@@ -44,16 +51,21 @@ __all__ = [
     "Deflate",
     "Headers",
     "InvalidHandshake",
+    "InvalidProxy",
+    "InvalidProxyStatus",
     "InvalidStatus",
     "InvalidURI",
     "OpenTimeout",
     "ProtocolError",
+    "ProxyError",
     "ReadTimeout",
     "ReceiveTimeout",
     "Request",
     "Response",
     "SendQueueFull",
     "State",
+    "TLS",
+    "TLSError",
     "WebSocket",
     "WebSocketException",
     "connect",

@@ -8,15 +8,15 @@ import os
 import socket
 import warnings
 from codecs import getincrementaldecoder
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any
 
 from . import _aiowebsocket
+from ._opening import TLS, Means, run
 from .enumerations import State
-from .exceptions import OpenTimeout
 from .fallback import Watcher, can_watch
 from .heads import Request, Response, read_lines, read_request
 
@@ -25,9 +25,6 @@ os.register_at_fork(after_in_child=_aiowebsocket._forget_keys)
 
 #: Where opening and closing are told, at the level of debugging.
 _LOGGER = logging.getLogger("aiowebsocket")
-
-#: Bytes of one read of the handshake. Heads of real servers have a few hundred.
-_READ = 4096
 
 HeadersLike = Mapping[str, "str | None"] | Iterable[tuple[str, "str | None"]]
 
@@ -55,6 +52,9 @@ class Deflate:
     #: The same for ours, which the server may lower; ``None`` where it may not.
     client_max_window_bits: int | None = 15
 
+
+#: Seconds until the next attempt where ``process_exception`` wants one and the policy does not: the most of RFC 6455 7.2.3.
+_FIRST_DELAY = 5.0
 
 _Logger = logging.Logger | logging.LoggerAdapter[Any]
 
@@ -225,10 +225,27 @@ class connect:
         Dialled instead of what the address names.
     ``local_addr``
         ``(host, port)`` that the socket is bound to.
+    ``tls``
+        A ``TLS`` that says whom ``wss://`` trusts. Default: the trust store of the operating system.
+    ``ssl``
+        An ``ssl.SSLContext`` does TLS in place of the package; ``True`` and ``None`` leave it to the package.
+    ``server_hostname``
+        The name that the server's certificate must be for, where it is not that of the address.
+    ``proxy``
+        The address of a proxy (``http://``, ``https://``, ``socks5://``, ``socks5h://``), ``True`` for the one that the environment
+        names (``http_proxy``, ``https_proxy``, ``all_proxy``, ``no_proxy``), or ``None`` for none. Default ``True``.
+    ``redirects``
+        How many redirects are followed. Default 5. Credentials go to the same scheme, host and port only, and ``wss://`` never
+        becomes ``ws://``.
+    ``process_exception``
+        In ``async for``, ``process_exception(error)`` decides what becomes of a failed attempt or a connection that ended: ``None`` connects
+        again, an exception is raised. By default what would fail in the same way again is raised: a refusal (4xx but for 408, 425 and
+        429), a certificate that is not trusted, a close code that complains of us.
     ``logger``
         Is told of opening and end, at the level of debugging. Default ``logging.getLogger("aiowebsocket")``.
 
-    Raises ``InvalidURI``, ``OSError``, ``InvalidHandshake`` with ``InvalidStatus``, ``OpenTimeout``.
+    Raises ``InvalidURI``, ``OSError``, ``InvalidProxy``, ``InvalidHandshake`` with ``InvalidStatus``, ``ProxyError`` and
+    ``OpenTimeout``, ``TLSError`` with ``CertificateError``.
     """
 
     def __init__(
@@ -253,31 +270,38 @@ class connect:
         host: str | None = None,
         port: int | None = None,
         local_addr: tuple[str, int] | None = None,
+        ssl: SSLContext | bool | None = None,
+        tls: TLS | None = None,
+        server_hostname: str | None = None,
+        proxy: str | bool | None = True,
+        redirects: int = 5,
+        process_exception: Callable[[Exception], Exception | None] | None = None,
         logger: _Logger | None = None,
     ) -> None:
         if on_message is not None and _is_coroutine_function(on_message):
             raise TypeError("on_message is called, not awaited: give a plain function, which may create a task")
-        opening = _aiowebsocket.Opening(uri)
-        if opening.is_secure:
-            raise NotImplementedError("wss:// needs TLS, which this version cannot do: use ws://")
-        for lines in (additional_headers, headers):
-            _add_headers(opening, lines)
-        if origin is not None:
-            opening.header("Origin", origin)
-        if user_agent_header is None:
-            opening.remove("User-Agent")
-        elif user_agent_header:
-            opening.header("User-Agent", user_agent_header)
-        if subprotocols is not None:
-            opening.subprotocols(list(subprotocols))
-        if compression is not None:
-            opening.compression(**asdict(_deflate(compression)))
-        self._opening = opening
+        self._request = _Request(
+            uri,
+            [_pairs(lines) for lines in (additional_headers, headers)],
+            origin,
+            user_agent_header,
+            None if subprotocols is None else list(subprotocols),
+            None if compression is None else asdict(_deflate(compression)),
+        )
+        # Mistakes are told at once.
+        opening = self._request.opening()
+        self._opening: _aiowebsocket.Opening | None = opening
         self._open_timeout = open_timeout
         self._sock = sock
-        self._target = (host or opening.host, port or opening.port)
+        self._target = None
+        if host is not None or port is not None:
+            self._target = host or opening.host, port or opening.port
+        self._engine = _engine(opening, ssl, tls)
+        self._server_hostname = server_hostname
+        self._proxy = proxy
+        self._redirects = redirects
+        self._process_exception = process_exception
         self._local_addr = local_addr
-        self._uri = uri
         self._logger = _LOGGER if logger is None else logger
         self._on_message = on_message
         self._settings = _aiowebsocket.Settings(
@@ -303,26 +327,51 @@ class connect:
         assert self._ws is not None, "it was entered"
         await self._ws.close()
 
-    async def _open(self) -> WebSocket:
-        loop = asyncio.get_running_loop()
-        async with _within(loop, self._open_timeout):
-            sock = self._sock if self._sock is not None else await self._dial(loop)
+    async def __aiter__(self) -> AsyncGenerator[WebSocket, None]:
+        retries = _aiowebsocket.Retries()
+        while True:
+            connecting = self._connecting()
             try:
-                sock.setblocking(False)
-                if sock.family in (socket.AF_INET, socket.AF_INET6):
-                    # Messages are written whole, so waiting for more to fill a packet only adds delay.
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                request = self._opening.request()
-                opened = await _shake_hands(loop, sock, self._opening, request)
-                fd, watcher = sock.fileno(), None
-                if not can_watch(loop, sock):
-                    # The caller's object does not have the socket any more, as below.
-                    sock = socket.socket(fileno=sock.detach())
-                    watcher = await _watcher(loop, sock)
-            except BaseException:
-                sock.close()
-                raise
-        tells_end = self._logger.isEnabledFor(logging.DEBUG)
+                ws = await self._open(connecting)
+            except Exception as error:
+                delay = self._judge(error, retries.failed(connecting, None))
+                self._logger.info("%s: again in %.1f s", error, delay)
+            else:
+                retries.opened()
+                try:
+                    yield ws
+                finally:
+                    await ws.close()
+                delay = self._judge(ws._closed_error(), retries.failed(None, ws.close_code))
+                self._logger.info("the connection ended (%s): again in %.1f s", ws.close_code, delay)
+            await asyncio.sleep(delay)
+
+    def _judge(self, error: Exception, delay: float | None) -> float:
+        """Seconds until the next attempt; raises where there is none."""
+        if self._process_exception is not None:
+            raised = self._process_exception(error)
+            if raised is not None:
+                raise raised from (None if raised is error else error)
+            return _FIRST_DELAY if delay is None else delay
+        if delay is None:
+            raise error
+        return delay
+
+    async def _open(self, connecting: _aiowebsocket.Connecting | None = None) -> WebSocket:
+        loop = asyncio.get_running_loop()
+        connecting = connecting or self._connecting()
+        tells = self._logger.isEnabledFor(logging.DEBUG)
+        means = Means(loop, self._sock, self._local_addr, self._engine, self._server_hostname, self._tell if tells else None)
+        sock, opened = await run(connecting, means)
+        try:
+            fd, watcher = sock.fileno(), None
+            if not can_watch(loop, sock):
+                # The caller's object does not have the socket any more, as below.
+                sock = socket.socket(fileno=sock.detach())
+                watcher = await _watcher(loop, sock)
+        except BaseException:
+            sock.close()
+            raise
         if watcher is None:
             sock.detach()
         ws = WebSocket(
@@ -332,68 +381,33 @@ class connect:
             self._settings,
             watcher=watcher,
             on_message=self._on_message,
-            tells_end=tells_end,
+            tells_end=tells,
         )
         status, lines = opened.response
-        ws._request = request
+        ws._request = connecting.request
         ws._response = status, "\n".join(f"{name}:{value}" for name, value in lines)
         ws._logger = self._logger
-        if tells_end:
-            self._logger.debug("%s is open: %s", repr(ws), self._uri)
+        if tells:
+            self._logger.debug("%s is open", repr(ws))
         if watcher is not None:
             watcher.attach(ws)
         ws._start()
         return ws
 
-    async def _dial(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
-        """The first address that answers, in the resolver's order; the error names each with its cause."""
-        host, port = self._target
-        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        causes: list[OSError] = []
-        for family, kind, protocol, _, address in addresses:
-            sock = socket.socket(family, kind, protocol)
-            try:
-                sock.setblocking(False)
-                if self._local_addr is not None:
-                    sock.bind(self._local_addr)
-                await loop.sock_connect(sock, address)
-                return sock
-            except OSError as error:
-                sock.close()
-                causes.append(error)
-            except BaseException:
-                sock.close()
-                raise
-        if len(causes) == 1:
-            raise causes[0]
-        told = "; ".join(f"{address[4][0]}: {cause}" for address, cause in zip(addresses, causes))
-        raise OSError(causes[-1].errno if causes else None, f"no connection could be made: {told}")
+    def _connecting(self) -> _aiowebsocket.Connecting:
+        # Each attempt has a request of its own: its key is used once.
+        opening, self._opening = self._opening or self._request.opening(), None
+        return _aiowebsocket.Connecting(
+            opening,
+            proxy=self._proxy,
+            redirects=self._redirects,
+            open_timeout=self._open_timeout,
+            over=self._sock is not None,
+            reach_at=self._target,
+        )
 
-
-async def _shake_hands(
-    loop: asyncio.AbstractEventLoop, sock: socket.socket, opening: _aiowebsocket.Opening, request: bytes
-) -> _aiowebsocket.Opened:
-    broken = None
-    try:
-        await loop.sock_sendall(sock, request)
-    except OSError as error:
-        # A server that refuses early may have closed its side: what it said is still there to be read.
-        broken = error
-    opened = None
-    while opened is None:
-        timeout = opening.timeout
-        try:
-            if timeout is None:
-                data = await loop.sock_recv(sock, _READ)
-            else:
-                data = await asyncio.wait_for(loop.sock_recv(sock, _READ), timeout)
-        except asyncio.TimeoutError:
-            opened = opening.handle_timeout()
-        except OSError as error:
-            raise broken or error
-        else:
-            opened = opening.receive(data) if data else opening.receive_end()
-    return opened
+    def _tell(self, at: float, milestone: str) -> None:
+        self._logger.debug("%.3f s: %s", at, milestone)
 
 
 async def _watcher(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Watcher:
@@ -406,6 +420,21 @@ def _is_coroutine_function(function: object) -> bool:
     return code is not None and bool(code.co_flags & 0x180)  # CO_COROUTINE, CO_ITERABLE_COROUTINE
 
 
+def _engine(
+    opening: _aiowebsocket.Opening, context: SSLContext | bool | None, tls: TLS | None
+) -> _aiowebsocket.Tls | SSLContext | None:
+    """What does TLS."""
+    if isinstance(context, SSLContext):
+        if tls is not None:
+            raise ValueError("ssl= and tls= are two ways to say the same: give one of them")
+        if not opening.is_secure:
+            raise ValueError("ssl= is for wss:// addresses, and this is ws://")
+        return context
+    if context is False and opening.is_secure:
+        raise ValueError("ssl=False, and the address is wss://: use ws://, or leave ssl out")
+    return None if tls is None else tls._tls
+
+
 def _deflate(compression: str | Deflate) -> Deflate:
     if isinstance(compression, Deflate):
         return compression
@@ -414,40 +443,39 @@ def _deflate(compression: str | Deflate) -> Deflate:
     return Deflate()
 
 
-def _add_headers(opening: _aiowebsocket.Opening, lines: HeadersLike | None) -> None:
+def _pairs(lines: HeadersLike | None) -> list[tuple[str, str | None]]:
     if lines is None:
-        return
-    for name, value in lines.items() if isinstance(lines, Mapping) else lines:
-        if value is None:
-            opening.remove(name)
-        else:
-            opening.header(name, value)
+        return []
+    return list(lines.items() if isinstance(lines, Mapping) else lines)
 
 
-@asynccontextmanager
-async def _within(loop: asyncio.AbstractEventLoop, seconds: float | None) -> AsyncIterator[None]:
-    """Ends the block after so many seconds with ``OpenTimeout``. (``asyncio.timeout`` is not there in 3.10.)"""
-    if seconds is None:
-        yield
-        return
-    task = asyncio.current_task()
-    assert task is not None, "the caller is a coroutine of a task"
-    expired = False
+@dataclass(frozen=True)
+class _Request:
+    """What is asked for, on each attempt anew."""
 
-    def expire() -> None:
-        nonlocal expired
-        expired = True
-        task.cancel()
+    uri: str
+    headers: list[list[tuple[str, str | None]]]
+    origin: str | None
+    user_agent_header: str | None
+    subprotocols: list[str] | None
+    compression: dict[str, Any] | None
 
-    handle = loop.call_later(seconds, expire)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not expired:
-            raise
-        if hasattr(task, "uncancel") and task.uncancel() > 0:
-            # Somebody else cancels too.
-            raise
-        raise OpenTimeout(f"the connection was not open within {seconds} seconds") from None
-    finally:
-        handle.cancel()
+    def opening(self) -> _aiowebsocket.Opening:
+        opening = _aiowebsocket.Opening(self.uri)
+        for lines in self.headers:
+            for name, value in lines:
+                if value is None:
+                    opening.remove(name)
+                else:
+                    opening.header(name, value)
+        if self.origin is not None:
+            opening.header("Origin", self.origin)
+        if self.user_agent_header is None:
+            opening.remove("User-Agent")
+        elif self.user_agent_header:
+            opening.header("User-Agent", self.user_agent_header)
+        if self.subprotocols is not None:
+            opening.subprotocols(self.subprotocols)
+        if self.compression is not None:
+            opening.compression(**self.compression)
+        return opening

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, overload
 
-from .client import _within, connect
+from ._opening import within
+from .client import connect
 from .enumerations import ControlFrames, DataFrames, SocketState
 from .exceptions import InvalidStatus
 from .freams import Frames
@@ -131,11 +132,14 @@ class AioWebSocket:
         self._is_connecting = True
         try:
             remote = parse_uri(self.uri)
-            _judge_tls(remote.ssl, self.ssl)
+            uri = _secured(self.uri, remote.ssl, self.ssl)
+            if uri != self.uri:
+                remote = parse_uri(uri)
             self.hands = HandShake(remote, None, None, self.headers, self.union_header)
             # Pings keep a quiet server from looking dead; the verdict is `read_timeout`'s.
-            opener = connect(self.uri, open_timeout=self.timeout, ping_timeout=None)
-            opener._opening = self.hands.opening(self.uri)
+            context = self.ssl if isinstance(self.ssl, tls.SSLContext) else None
+            opener = connect(uri, open_timeout=self.timeout, ping_timeout=None, ssl=context, redirects=0)
+            opener._opening = self.hands.opening(uri)
             ws = await opener
         except InvalidStatus as error:
             message = f"Connection failed,status code:{error.status}: {error}"
@@ -157,7 +161,7 @@ class AioWebSocket:
         await self.converse.frame._link.close()
 
     async def __aenter__(self) -> AioWebSocket:
-        async with _within(asyncio.get_running_loop(), self.timeout):
+        async with within(asyncio.get_running_loop(), self.timeout):
             await self.create_connection()
         return self
 
@@ -246,8 +250,10 @@ def _AioWebSocket_of_dev1(
     return headers, None, timeout, read_timeout, ssl
 
 
-def _judge_tls(is_secure: bool, ssl: bool | tls.SSLContext | None) -> None:
+def _secured(uri: str, is_secure: bool, ssl: bool | tls.SSLContext | None) -> str:
+    """The address that the argument ``ssl`` makes of one: ``ssl=True`` does TLS on a ``ws://`` address too."""
     if is_secure and ssl is False:
         raise ValueError("ssl=False with wss://, which is TLS: use ws://, or leave ssl out")
-    if is_secure or ssl:
-        raise NotImplementedError("wss:// and ssl=True need TLS, which this version cannot do: use ws://")
+    if is_secure or not ssl:
+        return uri
+    return "wss" + uri.strip()[2:]

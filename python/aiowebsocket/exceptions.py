@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING
 
 from .heads import Headers, Response
@@ -68,6 +69,54 @@ class InvalidStatus(InvalidHandshake):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.args[0], self.status, self.headers, self.body)
+
+
+class InvalidProxy(WebSocketException, ValueError):
+    """The proxy's address, or what the environment says about proxies, is wrong: nothing was dialled."""
+
+
+class ProxyError(InvalidHandshake):
+    """The proxy opened no tunnel to the server."""
+
+
+class InvalidProxyStatus(ProxyError):
+    """The proxy refused: ``status``, ``headers`` and ``body`` as those of ``InvalidStatus``."""
+
+    def __init__(self, message: str, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def response(self) -> Response:
+        """The same, as ``ws.response`` has it."""
+        return Response(self.status, Headers(self.headers), self.body)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.args[0], self.status, self.headers, self.body)
+
+
+class TLSError(WebSocketException, ssl.SSLError):
+    """The connection could not be made secure, or is no more.
+
+    ``fault`` says what is wrong in a word: ``"Expired"``, ``"WrongHost"``, ``"UnknownIssuer"``, ``"NotTls"``, ``"Truncated"``, …
+    ``__cause__`` is what Python's own ``ssl`` raised, where that did TLS.
+    """
+
+    def __init__(self, message: str, fault: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.args[0], self.fault)
+
+
+class CertificateError(TLSError, ssl.SSLCertVerificationError):
+    """The server's certificate is not one that is trusted."""
 
 
 class OpenTimeout(InvalidHandshake, _Timeout):

@@ -489,11 +489,12 @@ impl Connection {
 
     /// What `recv` and `send` raise after the end.
     pub(crate) fn closed_error(&self, py: Python<'_>) -> PyErr {
-        let (ending, broken) = {
+        let (ending, broken, tls) = {
             let state = self.state.borrow(py);
-            (state.pump.outcome(), state.pump.broken().map(errors::copy))
+            let tls = state.pump.machine.tls_error().cloned();
+            (state.pump.outcome(), state.pump.broken().map(errors::copy), tls)
         };
-        errors::closed(py, ending.as_ref(), broken)
+        errors::closed(py, ending.as_ref(), broken, tls.as_ref())
     }
 
     /// A future of the event loop.
@@ -629,6 +630,9 @@ impl Connection {
         if let Some(agreed) = opened.compression() {
             machine.compress(agreed);
         }
+        if let Some(layer) = opened.take_layer(py) {
+            machine.secure(layer);
+        }
         let waiter = Waiter::object(event_loop.bind(py))?;
         Ok(Self {
             watcher: watcher.unwrap_or_else(|| event_loop.clone_ref(py)),
@@ -660,6 +664,17 @@ impl Connection {
                 behind_parts: Vec::new(),
             }),
         })
+    }
+
+    /// What TLS agreed on, where the address is wss://: version, cipher, and whether a session was resumed.
+    #[getter]
+    fn tls(&self, py: Python<'_>) -> Option<String> {
+        self.state.borrow(py).pump.machine.tls_info().map(|info| info.to_string())
+    }
+
+    /// What `recv` would raise after the end.
+    fn _closed_error(&self, py: Python<'_>) -> Py<PyAny> {
+        self.closed_error(py).into_value(py).into_any()
     }
 
     /// Begins to read. What came behind the handshake is looked at when the program asks for it, or in the next turn of the event loop:

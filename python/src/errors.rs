@@ -2,10 +2,13 @@
 
 use std::io;
 
+use aiowebsocket::layer::{TlsError, TlsFault};
+use aiowebsocket::opening::{ConnectError, ProxyFault};
 use aiowebsocket::protocol::{Ending, Timeout};
-use pyo3::exceptions::{PyRuntimeError, PyUnicodeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyUnicodeError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::connecting::{errno, given};
 use crate::globals::Globals;
 
 /// An exception of `exceptions.py`.
@@ -20,7 +23,12 @@ fn raised<'py>(py: Python<'py>, name: &str, arguments: impl pyo3::call::PyCallAr
 
 /// How the connection ended: the code, the reason, what happened, and what broke.
 #[cold]
-pub(crate) fn closed(py: Python<'_>, ending: Option<&Ending>, broken: Option<io::Error>) -> PyErr {
+pub(crate) fn closed(
+    py: Python<'_>,
+    ending: Option<&Ending>,
+    broken: Option<io::Error>,
+    secure: Option<&TlsError>,
+) -> PyErr {
     let code = ending.map(|ending| ending.code().get());
     let (reason, what) = match ending {
         // Our own Close frame went out, and the peer's has not come.
@@ -42,7 +50,13 @@ pub(crate) fn closed(py: Python<'_>, ending: Option<&Ending>, broken: Option<io:
         Some(Ending::Timeout(_)) => "timeout",
         Some(_) => "error",
     };
-    let cause = broken.map(|error| PyErr::from(error).into_value(py));
+    let cause = match (broken, secure) {
+        (Some(error), _) => Some(PyErr::from(error).into_value(py)),
+        (None, Some(error)) if matches!(ending, Some(Ending::Abnormal)) => {
+            Some(tls(py, error).into_value(py))
+        }
+        (None, _) => None,
+    };
     raised(py, "_closed", (code, reason, what, kind, cause))
 }
 
@@ -132,16 +146,91 @@ pub(crate) fn handshake(py: Python<'_>, error: &aiowebsocket::opening::Handshake
     use aiowebsocket::opening::HandshakeError;
     match error {
         HandshakeError::Refused(refusal) => {
-            let headers: Vec<_> = refusal
-                .headers
-                .iter()
-                .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-                .collect();
+            let headers = lines(&refusal.headers);
             let body = pyo3::types::PyBytes::new(py, &refusal.body);
             raised(py, "InvalidStatus", (error.to_string(), refusal.status.as_u16(), headers, body))
         }
         _ => raised(py, "InvalidHandshake", (error.to_string(),)),
     }
+}
+
+/// Header lines as pairs.
+fn lines(headers: &http::HeaderMap) -> Vec<(&str, String)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect()
+}
+
+/// A connection could not be opened.
+#[cold]
+pub(crate) fn connecting(py: Python<'_>, error: &ConnectError) -> PyErr {
+    let text = error.to_string();
+    match error {
+        ConnectError::Handshake(error) => handshake(py, error),
+        ConnectError::Tls(error) => tls(py, error),
+        ConnectError::Timeout { .. } => raised(py, "OpenTimeout", (text,)),
+        ConnectError::ProxyRules(_) => raised(py, "InvalidProxy", (text,)),
+        ConnectError::Proxy(fault) => proxy(py, fault),
+        ConnectError::Redirect(_) => raised(py, "InvalidHandshake", (text,)),
+        ConnectError::Request(error) => value(error),
+        ConnectError::Resolve { cause, .. } => match given(cause) {
+            Some(error) => error.clone_ref(py),
+            None => PyOSError::new_err(text),
+        },
+        ConnectError::Connect(error) => match error.causes() {
+            // What Python knows tells more than its words.
+            [(_, cause)] if given(cause).is_some() => given(cause).expect("looked at above").clone_ref(py),
+            causes => {
+                let told = causes.iter().find(|(_, cause)| cause.kind() == error.kind());
+                let number = told.and_then(|(_, cause)| errno(py, cause));
+                PyOSError::new_err((number, text))
+            }
+        },
+        ConnectError::Random(error) => copy(error).into(),
+        _ => raised(py, "InvalidHandshake", (text,)),
+    }
+}
+
+/// The proxy opened no tunnel.
+fn proxy(py: Python<'_>, fault: &ProxyFault) -> PyErr {
+    match fault {
+        ProxyFault::Refused(refusal) => {
+            let body = pyo3::types::PyBytes::new(py, &refusal.body);
+            let arguments = (fault.to_string(), refusal.status.as_u16(), lines(&refusal.headers), body);
+            raised(py, "InvalidProxyStatus", arguments)
+        }
+        _ => raised(py, "ProxyError", (fault.to_string(),)),
+    }
+}
+
+/// The proxy's address is none.
+#[cold]
+pub(crate) fn invalid_proxy(py: Python<'_>, error: &aiowebsocket::opening::ProxyError) -> PyErr {
+    raised(py, "InvalidProxy", (error.to_string(),))
+}
+
+/// TLS failed. What Python's own `ssl` raised is the cause.
+#[cold]
+pub(crate) fn tls(py: Python<'_>, error: &TlsError) -> PyErr {
+    let name = match error.fault() {
+        TlsFault::Expired { .. }
+        | TlsFault::NotYetValid { .. }
+        | TlsFault::WrongHost { .. }
+        | TlsFault::UnknownIssuer
+        | TlsFault::Revoked
+        | TlsFault::NotPinned
+        | TlsFault::BadCertificate => "CertificateError",
+        _ => "TLSError",
+    };
+    let kind = format!("{:?}", error.fault());
+    let kind: String = kind.chars().take_while(char::is_ascii_alphanumeric).collect();
+    let raised = raised(py, name, (error.to_string(), kind));
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<PyErr>());
+    if let Some(cause) = cause {
+        raised.set_cause(py, Some(cause.clone_ref(py)));
+    }
+    raised
 }
 
 /// The address is none.

@@ -7,10 +7,12 @@ mod awaitable;
 mod batches;
 mod clock;
 mod close_code;
+mod connecting;
 mod connection;
 mod context;
 mod cork;
 mod destination;
+mod engine;
 mod errors;
 #[cfg(feature = "for-tests")]
 mod for_tests;
@@ -26,6 +28,7 @@ mod settings;
 mod socket;
 mod streams;
 mod text;
+mod tls;
 mod turn;
 mod waiter;
 mod wire;
@@ -41,6 +44,8 @@ mod _aiowebsocket {
     #[pymodule_export]
     use crate::close_code::{_close_codes, _explain_close, _may_send_close};
     #[pymodule_export]
+    use crate::connecting::{Connecting, Retries};
+    #[pymodule_export]
     use crate::connection::Connection;
     #[pymodule_export]
     use crate::cork::Cork;
@@ -53,6 +58,8 @@ mod _aiowebsocket {
     use crate::settings::Settings;
     #[pymodule_export]
     use crate::streams::{_read_close, Machine};
+    #[pymodule_export]
+    use crate::tls::Tls;
 
     /// Draws new keys from now on: a child process must not use those of its parent.
     #[pyfunction]

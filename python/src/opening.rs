@@ -1,5 +1,6 @@
 //! The opening handshake for Python: the machine of the library, driven by `client.py`.
 
+use aiowebsocket::layer::Layer;
 use aiowebsocket::opening::{Address, HeadLimits, Opening as Machine, Progress, RequestHead, UrlError};
 use aiowebsocket::{Agreed, Deflate, keys};
 use pyo3::exceptions::PyOSError;
@@ -28,21 +29,34 @@ enum State {
 /// What a connection starts with.
 #[pyclass(frozen, module = "aiowebsocket._aiowebsocket")]
 #[derive(Debug)]
-pub(crate) struct Opened(aiowebsocket::opening::Opened);
+pub(crate) struct Opened {
+    opened: aiowebsocket::opening::Opened,
+    /// Taken by the connection.
+    layer: GilCell<Option<Box<dyn Layer>>>,
+}
 
 impl Opened {
+    pub(crate) fn new(opened: aiowebsocket::opening::Opened, layer: Option<Box<dyn Layer>>) -> Self {
+        Self { opened, layer: GilCell::new(layer) }
+    }
+
+    /// The layer of TLS, for the connection.
+    pub(crate) fn take_layer(&self, py: Python<'_>) -> Option<Box<dyn Layer>> {
+        self.layer.borrow(py).take()
+    }
+
     /// Bytes that came behind the handshake.
     pub(crate) fn leftover(&self) -> &[u8] {
-        &self.0.leftover
+        &self.opened.leftover
     }
 
     /// The compression that was agreed on.
     pub(crate) fn compression(&self) -> Option<Agreed> {
-        self.0.compression
+        self.opened.compression
     }
 
     pub(crate) fn subprotocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.0.subprotocol.as_ref().map(|name| PyString::new(py, name).into_any().unbind())
+        self.opened.subprotocol.as_ref().map(|name| PyString::new(py, name).into_any().unbind())
     }
 }
 
@@ -51,11 +65,11 @@ impl Opened {
     /// The status and the header lines of the response.
     #[getter]
     fn response(&self) -> (u16, Vec<(String, String)>) {
-        let lines = self.0.response.headers.iter();
+        let lines = self.opened.response.headers.iter();
         let lines = lines.map(|(name, value)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         });
-        (self.0.response.status.as_u16(), lines.collect())
+        (self.opened.response.status.as_u16(), lines.collect())
     }
 }
 
@@ -200,6 +214,14 @@ impl Opening {
 }
 
 impl Opening {
+    /// The address and the request, to be asked for by another machine.
+    pub(crate) fn take(&self, py: Python<'_>) -> PyResult<(Address, RequestHead)> {
+        match std::mem::replace(&mut *self.state.borrow(py), State::Over) {
+            State::Asking(request) => Ok((self.address.clone(), *request)),
+            _ => Err(too_late()),
+        }
+    }
+
     fn ask(
         &self,
         py: Python<'_>,
@@ -222,12 +244,12 @@ impl Opening {
         };
         match result {
             Ok(Progress::More) => Ok(None),
-            Ok(Progress::Open(opened)) => Ok(Some(Opened(opened))),
+            Ok(Progress::Open(opened)) => Ok(Some(Opened::new(opened, None))),
             Err(error) => Err(errors::handshake(py, &error)),
         }
     }
 }
 
-fn too_late() -> PyErr {
+pub(crate) fn too_late() -> PyErr {
     pyo3::exceptions::PyRuntimeError::new_err("the call does not fit the state of the opening handshake")
 }

@@ -39,8 +39,10 @@ pub(crate) struct Pump {
     write_broken: bool,
     /// Our side of the socket is shut.
     is_shut: bool,
-    /// Bytes that were written.
+    /// Bytes of the queue that have left: without what TLS adds to them.
     sent: u64,
+    /// Bytes that were written.
+    wrote: u64,
     /// Messages that were queued.
     messages_out: u64,
     /// Bytes that were read.
@@ -101,6 +103,7 @@ impl Pump {
             write_broken: false,
             is_shut: false,
             sent: 0,
+            wrote: 0,
             messages_out: 0,
             received: 0,
             messages_in: 0,
@@ -137,13 +140,21 @@ impl Pump {
                     let poured = self.machine.pour();
                     self.destination.grow(py, kind == Kind::Text, len, poured.len())?;
                     self.destination.append(poured);
-                    self.missing = len - self.destination.filled();
-                    if self.missing > 0 {
-                        return Ok(Next::Read);
+                    if self.machine.reads_direct() {
+                        self.missing = len - self.destination.filled();
+                        if self.missing > 0 {
+                            return Ok(Next::Read);
+                        }
                     }
                 }
                 Step::Read => return Ok(Next::Read),
-                Step::End => return Ok(Next::End),
+                Step::End => {
+                    if self.machine.tls_error().is_some() {
+                        // The peer is told what is wrong, if it takes that at once.
+                        self.write();
+                    }
+                    return Ok(Next::End);
+                }
                 Step::Part { kind, place, last } => {
                     self.part = Some((kind, place, last));
                     return Ok(Next::Message);
@@ -315,6 +326,11 @@ impl Pump {
                 return Written::Broken;
             }
             let output = self.machine.output(&mut next_key);
+            if output.front().is_empty() {
+                // TLS failed, as the machine tells.
+                self.write_broken = true;
+                continue;
+            }
             let written = if output.is_contiguous() {
                 self.wire.write(output.front())
             } else {
@@ -325,8 +341,8 @@ impl Pump {
             match written {
                 Ok(0) => self.break_write(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
-                    self.sent += n as u64;
-                    self.machine.written(n);
+                    self.wrote += n as u64;
+                    self.sent += self.machine.written(n) as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Blocked,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -361,7 +377,7 @@ impl Pump {
     /// Whether everything up to this count has left.
     pub(crate) fn has_sent(&self, target: u64) -> bool {
         let in_flight = self.wire.in_flight();
-        self.sent - in_flight >= target + self.machine.jumped()
+        self.sent.saturating_sub(in_flight) >= target + self.machine.jumped()
             || (in_flight == 0 && !self.machine.wants_write())
     }
 
@@ -372,7 +388,7 @@ impl Pump {
 
     /// What was received and sent: messages and bytes in, messages and bytes out.
     pub(crate) fn counts(&self) -> [u64; 4] {
-        [self.messages_in, self.received, self.messages_out, self.sent]
+        [self.messages_in, self.received, self.messages_out, self.wrote]
     }
 
     /// How long no byte has come.

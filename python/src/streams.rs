@@ -133,7 +133,7 @@ impl Machine {
 impl Machine {
     fn closed(&self, py: Python<'_>) -> PyErr {
         let ending = self.0.borrow(py).outcome();
-        errors::closed(py, ending.as_ref(), None)
+        errors::closed(py, ending.as_ref(), None, None)
     }
 }
 

@@ -21,9 +21,8 @@ def test_connect(name):
 
 
 def test_open_timeout():
-    """The one limit that a face keeps, and not the machine: this reads the face on tokio."""
-    face = (Path(__file__).parents[2] / "aiowebsocket/src/client/connect.rs").read_text()
-    (seconds,) = re.findall(r"const OPEN_TIMEOUT: Duration = Duration::from_secs\((\d+)\);", face)
+    machine = (Path(__file__).parents[2] / "aiowebsocket/src/opening/connecting.rs").read_text()
+    (seconds,) = re.findall(r"const OPEN_TIMEOUT: Duration = Duration::from_secs\((\d+)\);", machine)
     assert CONNECT["open_timeout"].default == int(seconds)
 
 

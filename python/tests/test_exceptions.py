@@ -4,6 +4,7 @@ import asyncio
 import copy
 import inspect
 import pickle
+import ssl
 
 import pytest
 
@@ -16,6 +17,11 @@ TREE = {
     "InvalidURI": [ValueError],
     "InvalidHandshake": [ConnectionError, OSError],
     "InvalidStatus": ["InvalidHandshake", ConnectionError],
+    "InvalidProxy": [ValueError],
+    "ProxyError": ["InvalidHandshake", ConnectionError],
+    "InvalidProxyStatus": ["ProxyError"],
+    "TLSError": [ssl.SSLError, OSError],
+    "CertificateError": ["TLSError", ssl.SSLCertVerificationError],
     "OpenTimeout": ["InvalidHandshake", TimeoutError, asyncio.TimeoutError],
     "ConnectionClosed": [ConnectionError, asyncio.IncompleteReadError, EOFError],
     "ConnectionClosedOK": ["ConnectionClosed", ConnectionError],
@@ -30,7 +36,8 @@ TREE = {
 #: How each is made.
 ARGUMENTS = {
     "InvalidURI": ("ftp://", "no"),
-    "InvalidStatus": ("no", 403, [("a", "b")], b"body"),
+    **dict.fromkeys(["InvalidStatus", "InvalidProxyStatus"], ("no", 403, [("a", "b")], b"body")),
+    **dict.fromkeys(["TLSError", "CertificateError"], ("no", "Expired")),
     **dict.fromkeys(["ConnectionClosed", "ConnectionClosedOK", "ConnectionClosedError", "ProtocolError"], ("no", 1001, "why")),
 }
 

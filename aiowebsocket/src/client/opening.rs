@@ -70,7 +70,7 @@ pub(super) async fn dial(mut machine: Connecting, means: &Means) -> Result<(TcpS
                 }
             }
             Ok(Next::Hangup) => (stream, exchange) = (None, Exchange::new()),
-            Ok(Next::Secure(host)) => means.secure(&mut machine, &host).await,
+            Ok(Next::Secure { host, .. }) => means.secure(&mut machine, &host).await,
             Ok(Next::Exchange) => match &mut stream {
                 Some((stream, _)) => turn(&mut machine, stream, &mut exchange).await?,
                 None => unreachable!("bytes are exchanged over a stream that was dialled"),
@@ -104,7 +104,7 @@ pub(super) async fn over<S: AsyncRead + AsyncWrite + Unpin>(
         let next = machine.next(now(), &mut keys::nonce);
         means.tell(&mut machine);
         match next {
-            Ok(Next::Secure(host)) => means.secure(&mut machine, &host).await,
+            Ok(Next::Secure { host, .. }) => means.secure(&mut machine, &host).await,
             Ok(Next::Exchange) => turn(&mut machine, stream, &mut exchange).await?,
             Ok(Next::Flush) => flush(&mut machine, stream).await?,
             Ok(Next::Open { opened, layer }) => return Ok((*opened, layer)),

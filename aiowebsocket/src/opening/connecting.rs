@@ -19,6 +19,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::dial::{Attempt, AttemptId, DialError, Dialling};
 use super::error::HandshakeError;
+use super::failure::Failure;
 use super::http::HeadLimits;
 use super::milestone::Milestone;
 use super::proxy::Proxy;
@@ -48,8 +49,13 @@ pub enum Next {
     /// Begin to connect to this address, beside the attempts that are under way, and say [`connected`](Connecting::connected) or
     /// [`failed`](Connecting::failed).
     Dial(Attempt),
-    /// Make a layer of TLS for the server of this name, and say [`secured`](Connecting::secured).
-    Secure(Host),
+    /// Make a layer of TLS with this host, and say [`secured`](Connecting::secured).
+    Secure {
+        /// The name that the certificate must be for.
+        host: Host,
+        /// Whether it is the proxy, and not the server.
+        is_proxy: bool,
+    },
     /// Wait for what was asked for, drop attempts that are not [wanted](Connecting::is_wanted), or wait for the deadline.
     Wait,
     /// Write the [`output`](Connecting::output), read into [`receive`](Connecting::receive), or wait for the deadline.
@@ -175,6 +181,23 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// What it comes to where another attempt is thought of.
+    pub fn failure(&self) -> Failure<'_> {
+        match self {
+            Self::Handshake(error) => Failure::Handshake(error),
+            Self::Resolve { .. } | Self::Connect(_) | Self::Timeout { .. } | Self::Random(_) => {
+                Failure::Passing
+            }
+            Self::Proxy(fault) if fault.is_retryable() => Failure::Passing,
+            Self::Tls(error) if error.is_retryable() => Failure::Passing,
+            Self::Proxy(_) | Self::Tls(_) | Self::ProxyRules(_) | Self::Request(_) | Self::Redirect(_) => {
+                Failure::Lasting
+            }
+        }
+    }
+}
+
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -253,6 +276,10 @@ pub struct Connecting {
     proxies: ProxyChoice,
     redirects: Redirects,
     limits: OpenLimits,
+    /// Dialled instead of what the address names.
+    instead: Option<(Host, u16)>,
+    /// The head of the request that was sent last.
+    sent: Vec<u8>,
     /// The proxy of this address.
     proxy: Option<Proxy>,
     /// What the tunnel leads to.
@@ -325,6 +352,8 @@ impl Connecting {
             proxies,
             redirects,
             limits,
+            instead: None,
+            sent: Vec::new(),
             proxy: None,
             target: None,
             wire: Wire::default(),
@@ -349,6 +378,12 @@ impl Connecting {
         let mut connecting = Self::new(address, request, ProxyChoice::Direct, Redirects::new(0), limits, now);
         connecting.stage = if secure { Stage::Through(Vec::new()) } else { Stage::Ask(Vec::new()) };
         connecting
+    }
+
+    /// Reaches the address at another host or port than those it names, until a redirect leads elsewhere. What is asked for, and whose
+    /// certificate is wanted, stays the same.
+    pub fn reach_at(&mut self, host: Host, port: u16) {
+        self.instead = Some((host, port));
     }
 
     /// What to do next. `nonces` gives sixteen fresh random bytes for each request (RFC 6455 4.1).
@@ -432,7 +467,7 @@ impl Connecting {
                     self.enter(self.limits.tls, now);
                     self.mark(now, Milestone::Securing { host: host.bracketed() });
                     self.stage = Stage::Secure { with, asked: true, held };
-                    return Ok(Next::Secure(host));
+                    return Ok(Next::Secure { host, is_proxy: with == With::Proxy });
                 }
                 Stage::Ask(held) => self.ask(&held, now, nonces)?,
                 stage @ (Stage::Secure { .. } | Stage::Tunnel(_) | Stage::Upgrade(_)) => {
@@ -445,7 +480,11 @@ impl Connecting {
                     return Ok(Next::Hangup);
                 }
                 Stage::Open(opened) if self.wire.output().is_empty() => {
-                    return Ok(Next::Open { opened, layer: self.wire.take_layer() });
+                    let layer = match self.proxy {
+                        Some(_) if !self.address.is_secure() => self.wire.take_outer_layer(),
+                        _ => self.wire.take_layer(),
+                    };
+                    return Ok(Next::Open { opened, layer });
                 }
                 Stage::Open(opened) => {
                     self.stage = Stage::Open(opened);
@@ -626,6 +665,11 @@ impl Connecting {
         &self.address
     }
 
+    /// The head of the request that was sent last, its secrets included: for whoever sent it.
+    pub fn request(&self) -> &[u8] {
+        &self.sent
+    }
+
     /// The next thing that happened, and how long after the beginning.
     pub fn milestone(&mut self) -> Option<(Duration, Milestone)> {
         self.milestones.pop_front()
@@ -643,7 +687,8 @@ impl Connecting {
             }
         };
         self.target = None;
-        let (host, port) = (self.address.host().clone(), self.address.port());
+        let named = || (self.address.host().clone(), self.address.port());
+        let (host, port) = self.instead.clone().unwrap_or_else(named);
         match (&self.proxy, host) {
             (None, host) => self.reach(host, port, now),
             (Some(proxy), Host::Name(host)) if !proxy.resolves_names() => {
@@ -711,7 +756,8 @@ impl Connecting {
         let head = shown::request(&self.request, opening.output());
         self.mark(now, Milestone::Asking { address: self.address.clone(), head });
         let n = opening.output().len();
-        self.wire.send(opening.output())?;
+        self.sent = opening.output().to_vec();
+        self.wire.send(&self.sent)?;
         opening.written(n);
         self.stage = Stage::Upgrade(Box::new(opening));
         if !held.is_empty() {
@@ -813,6 +859,9 @@ impl Connecting {
                 Ok(Some(to)) => {
                     self.mark(now, Milestone::Redirected { status: refusal.status, to: to.clone() });
                     self.request = self.request.redirected(&self.address, &to);
+                    if (to.host(), to.port()) != (self.address.host(), self.address.port()) {
+                        self.instead = None;
+                    }
                     self.address = to;
                     self.stage = Stage::Hangup;
                     return;

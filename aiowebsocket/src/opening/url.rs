@@ -60,6 +60,19 @@ pub enum Host {
 }
 
 impl Host {
+    /// Reads a host as it stands in an address: a name, or an IP address, IPv6 with or without brackets.
+    ///
+    /// # Errors
+    ///
+    /// [`UrlError`], as [`Address::parse`].
+    pub fn parse(host: &str) -> Result<Self, UrlError> {
+        refuse_forbidden(host)?;
+        match host.parse() {
+            Ok(address) => Ok(Self::Ipv6(address)),
+            Err(_) => parse_host(host),
+        }
+    }
+
     /// As resolvers and TLS want it: an IPv6 address without brackets.
     pub(super) fn dial(&self) -> String {
         match self {

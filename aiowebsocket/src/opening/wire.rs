@@ -135,6 +135,11 @@ impl Wire {
     pub(crate) fn take_layer(&mut self) -> Option<Box<dyn Layer>> {
         self.layer.take()
     }
+
+    /// The same, where it ends at the proxy: what was agreed on there says nothing of the server.
+    pub(super) fn take_outer_layer(&mut self) -> Option<Box<dyn Layer>> {
+        Some(Box::new(ToTheProxy(self.layer.take()?)))
+    }
 }
 
 /// Gives a layer as many bytes of the socket as it has room for now.
@@ -159,6 +164,52 @@ fn seal_all(layer: &mut dyn Layer, plain: &mut &[u8]) -> Result<Vec<u8>, TlsErro
         *plain = &plain[sealed.taken..];
     }
     Ok(out)
+}
+
+/// A layer that ends at the proxy.
+#[derive(Debug)]
+struct ToTheProxy(Box<dyn Layer>);
+
+impl Layer for ToTheProxy {
+    fn space(&mut self) -> &mut [u8] {
+        self.0.space()
+    }
+
+    fn received(&mut self, n: usize) {
+        self.0.received(n);
+    }
+
+    fn open(&mut self, plain: &mut [u8]) -> Result<Unsealed, TlsError> {
+        self.0.open(plain)
+    }
+
+    fn seal(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<Sealed, TlsError> {
+        self.0.seal(plain, sealed)
+    }
+
+    fn control(&mut self) -> Vec<u8> {
+        self.0.control()
+    }
+
+    fn has_control(&self) -> bool {
+        self.0.has_control()
+    }
+
+    fn close(&mut self) {
+        self.0.close();
+    }
+
+    fn park(&mut self) {
+        self.0.park();
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.is_open()
+    }
+
+    fn agreed(&self) -> Option<TlsInfo> {
+        None
+    }
 }
 
 /// A layer over a layer: TLS to a server through TLS to its proxy.

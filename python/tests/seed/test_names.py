@@ -125,10 +125,10 @@ def test_before_a_connection(run) -> None:
 @pytest.mark.parametrize(
     ("uri", "ssl_", "error", "says"),
     [
-        ("wss://127.0.0.1:1", None, NotImplementedError, "TLS"),
-        ("wss://127.0.0.1:1", True, NotImplementedError, "TLS"),
-        ("ws://127.0.0.1:1", True, NotImplementedError, "TLS"),
-        ("ws://127.0.0.1:1", ssl.create_default_context(), NotImplementedError, "TLS"),
+        ("wss://127.0.0.1:1", None, ConnectionRefusedError, "1"),
+        ("wss://127.0.0.1:1", True, ConnectionRefusedError, "1"),
+        ("ws://127.0.0.1:1", True, ConnectionRefusedError, "1"),
+        ("ws://127.0.0.1:1", ssl.create_default_context(), ConnectionRefusedError, "1"),
         ("wss://127.0.0.1:1", False, ValueError, "ssl=False with wss://"),
         ("http://127.0.0.1:1", None, ValueError, "http"),
         ("ws://127.0.0.1:1", False, ConnectionRefusedError, "1"),

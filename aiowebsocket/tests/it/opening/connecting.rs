@@ -93,7 +93,7 @@ impl Face {
     /// The machine asks for TLS with this host.
     fn secure(&mut self, host: &str) {
         match self.next() {
-            Ok(Next::Secure(name)) => {
+            Ok(Next::Secure { host: name, .. }) => {
                 let expected = Address::parse(&format!("wss://{host}/")).expect("a host");
                 assert_eq!(&name, expected.host());
                 self.machine.secured(Ok(Box::new(Turned::new())), self.now);
@@ -336,7 +336,7 @@ fn tls_comes_before_the_request_and_stays() {
 fn tls_that_cannot_be_had_or_fails_is_the_end() {
     let mut face = Face::new("wss://192.0.2.1/", Options::default());
     face.connect("192.0.2.1:443");
-    assert!(matches!(face.next(), Ok(Next::Secure(Host::Ipv4(_)))));
+    assert!(matches!(face.next(), Ok(Next::Secure { host: Host::Ipv4(_), is_proxy: false })));
     face.machine.secured(Err(TlsError::new(TlsFault::Unsupported)), face.now);
     assert!(matches!(face.fails(), ConnectError::Tls(_)));
 
@@ -425,6 +425,22 @@ fn tls_goes_through_the_tunnel_and_over_tls_to_the_proxy() {
     let mut sealed = vec![0; aiowebsocket::layer::RECORD_ROOM];
     let n = layer.seal(b"frame", &mut sealed).expect("open").written;
     assert_eq!(turned_back(&turned_back(&sealed[..n])), b"frame");
+}
+
+/// Whoever asks whether the server is reached securely is not told of the proxy.
+#[test]
+fn tls_to_the_proxy_alone_is_none_to_the_server() {
+    let mut face = Face::new("ws://example.com/", through("https://192.0.2.9"));
+    face.connect("192.0.2.9:443");
+    face.secure("192.0.2.9");
+    face.says();
+    face.hears(b"yo");
+    face.says();
+    face.hears(&turned(b"HTTP/1.1 200 OK\r\n\r\n"));
+    let request = turned_back(&face.says());
+    face.hears(&turned(&answer(&request)));
+    let layer = face.opens().1.expect("everything goes through it");
+    assert!(layer.is_open() && layer.agreed().is_none());
 }
 
 #[test]
@@ -624,6 +640,28 @@ fn a_step_has_its_own_limit_where_one_is_set() {
 }
 
 #[test]
+fn another_host_may_be_dialled_than_the_address_names() {
+    let mut face = Face::new("wss://example.com/", Options::default());
+    face.machine.reach_at(Host::parse("192.0.2.77").expect("a host"), 8443);
+    face.connect("192.0.2.77:8443");
+    face.secure("example.com");
+    face.says();
+    face.hears(b"yo");
+    assert!(turned_back(&face.says()).starts_with(b"GET / HTTP/1.1\r\nHost: example.com\r\n"));
+    // A redirect on the same server goes there again, one to another does not.
+    face.hears(&turned(b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"));
+    assert!(matches!(face.next(), Ok(Next::Hangup)));
+    face.connect("192.0.2.77:8443");
+    face.secure("example.com");
+    face.says();
+    face.hears(b"yo");
+    face.says();
+    face.hears(&turned(b"HTTP/1.1 302 Found\r\nLocation: wss://192.0.2.5/\r\nContent-Length: 0\r\n\r\n"));
+    assert!(matches!(face.next(), Ok(Next::Hangup)));
+    face.connect("192.0.2.5:443");
+}
+
+#[test]
 fn a_stream_that_is_given_is_not_dialled() {
     let address = Address::parse("wss://example.com/").expect("an address");
     let over = |secure| {
@@ -696,7 +734,7 @@ fn noise_ends_in_an_error() {
                     assert!(matches!(attempt.address.ip(), IpAddr::V4(_)));
                     face.machine.connected(attempt, face.now);
                 }
-                Ok(Next::Secure(_)) => face.machine.secured(Ok(Box::new(Turned::new())), face.now),
+                Ok(Next::Secure { .. }) => face.machine.secured(Ok(Box::new(Turned::new())), face.now),
                 Ok(Next::Exchange) => {
                     let n = face.machine.output().len();
                     face.machine.written(n);

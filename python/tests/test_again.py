@@ -1,0 +1,114 @@
+"""``async for ws in connect(uri)``: what connects again, after which time, and what ends it."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+import aiowebsocket
+from aiowebsocket import ConnectionClosedError, InvalidStatus
+from support import close, text
+
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 100\r\nContent-Length: 0\r\n\r\n"
+FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.fixture
+def naps(monkeypatch):
+    """Sleeps that are told and not slept."""
+    slept = []
+    sleep = asyncio.sleep
+
+    async def nap(seconds):
+        slept.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", nap)
+    return slept
+
+
+def again(uri, **options):
+    """What ``async for`` goes over, closed at the end and not when the collector finds it."""
+    return aclosing(aiowebsocket.connect(uri, **options).__aiter__())
+
+
+async def serve(server, *answers):
+    """Each connection gets one of these: a refusal, or what comes behind the handshake."""
+    for answer in answers:
+        peer = await server.accept()
+        if answer.startswith(b"HTTP"):
+            await peer.head()
+            await peer.tell(answer)
+        else:
+            await peer.answer(behind=answer)
+        peer.shut()
+
+
+async def test_a_feed_goes_on_over_ends_and_refusals(server, naps):
+    serving = asyncio.ensure_future(
+        serve(server, text("one") + close(1001), BUSY, text("two") + close(1012), b"", text("three") + close(1000))
+    )
+    received, codes = [], []
+    async with again(server.uri) as feed:
+        async for ws in feed:
+            try:
+                async for message in ws:
+                    received.append(message)
+            except ConnectionClosedError:
+                pass
+            codes.append(ws.close_code)
+            if len(received) == 3:
+                break
+    await serving
+    assert (received, codes) == (["one", "two", "three"], [1001, 1012, 1006, 1000])
+    lost, busy, restarts, broken = naps
+    assert 0 <= lost <= 5, "RFC 6455 7.2.3"
+    assert busy >= 100, "Retry-After"
+    assert restarts >= 5, "1012: it restarts"
+    assert 0 < broken <= 60
+
+
+@pytest.mark.parametrize("answer", [FORBIDDEN, close(1008, "go away")])
+async def test_what_would_fail_in_the_same_way_is_raised(server, naps, answer):
+    serving = asyncio.ensure_future(serve(server, answer))
+    with pytest.raises((InvalidStatus, ConnectionClosedError)):
+        async for ws in aiowebsocket.connect(server.uri):
+            await ws.wait_closed()
+    await serving
+    assert naps == []
+
+
+async def test_process_exception_decides(server, naps):
+    serving = asyncio.ensure_future(serve(server, FORBIDDEN, text("in") + close(1000)))
+    told = []
+    async with again(server.uri, process_exception=told.append) as feed:
+        async for ws in feed:
+            assert await ws.recv() == "in"
+            break
+    assert isinstance(told[0], InvalidStatus) and len(naps) == 1
+    await serving
+
+    serving = asyncio.ensure_future(serve(server, BUSY))
+    with pytest.raises(KeyError) as caught:
+        async for ws in aiowebsocket.connect(server.uri, process_exception=lambda error: KeyError("no more")):
+            pass
+    assert isinstance(caught.value.__cause__, InvalidStatus)
+    await serving
+
+
+async def test_leaving_the_loop_closes_the_connection(server):
+    serving = asyncio.ensure_future(server.accept())
+
+    async def once():
+        feed = aiowebsocket.connect(server.uri).__aiter__()
+        ws = await feed.__anext__()
+        leaving = asyncio.ensure_future(feed.aclose())
+        return ws, leaving
+
+    opening = asyncio.ensure_future(once())
+    peer = await serving
+    await peer.answer()
+    ws, leaving = await opening
+    await peer.finish()
+    await leaving
+    assert ws.is_closed and ws.close_code == 1000

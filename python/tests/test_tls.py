@@ -1,0 +1,335 @@
+"""``wss://``, by the package and by an ``ssl.SSLContext``: against a server of asyncio's own."""
+
+import asyncio
+import base64
+import hashlib
+import ssl
+import threading
+
+import pytest
+import trustme
+
+import aiowebsocket
+from aiowebsocket import TLS, CertificateError, InvalidHandshake, TLSError
+from support import PATIENCE, frame, text, unmasked
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def ca_file(authority, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+def server_context(authority, *names, **options):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(*(names or ("127.0.0.1", "localhost")), **options).configure_cert(context)
+    return context
+
+
+async def _read_frame(reader):
+    first, second = await reader.readexactly(2)
+    size = second & 127
+    if size == 126:
+        size = int.from_bytes(await reader.readexactly(2), "big")
+    elif size == 127:
+        size = int.from_bytes(await reader.readexactly(8), "big")
+    key = await reader.readexactly(4)
+    return first & 15, unmasked(await reader.readexactly(size), key)
+
+
+async def _echo(reader, writer):
+    head = await reader.readuntil(b"\r\n\r\n")
+    key = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key:")).split(b":")[1].strip()
+    accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())
+    writer.write(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        + accept
+        + b"\r\n\r\n"
+    )
+    while True:
+        opcode, payload = await _read_frame(reader)
+        if opcode == 8:
+            writer.write(frame(8, payload))
+            # The end of TLS comes behind the Close frame, and TCP stays open until the server ends it.
+            assert await reader.read() == b""
+            break
+        writer.write(frame(opcode, payload))
+        await writer.drain()
+    writer.close()
+
+
+class Server:
+    """Serves on a thread and an event loop of its own until the test is over; remembers what went wrong in it."""
+
+    def __init__(self, context, serve=_echo):
+        self._context = context
+        self._serve = serve
+        self.errors = []
+        self._is_ready = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        self._loop = asyncio.new_event_loop()
+        # Handshakes that fail are what is tested, and asyncio reports them.
+        self._loop.set_exception_handler(lambda *_: None)
+        listening = asyncio.start_server(self._handle, "127.0.0.1", 0, ssl=self._context)
+        server = self._loop.run_until_complete(listening)
+        self.port = server.sockets[0].getsockname()[1]
+        self._is_ready.set()
+        self._loop.run_forever()
+        server.close()
+        self._loop.run_until_complete(self._end_tasks())
+        self._loop.close()
+
+    async def _end_tasks(self):
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # Transports end in a turn after.
+        await asyncio.sleep(0.01)
+
+    @property
+    def uri(self):
+        return f"wss://127.0.0.1:{self.port}/"
+
+    async def __aenter__(self):
+        self._thread.start()
+        assert self._is_ready.wait(PATIENCE)
+        return self
+
+    async def __aexit__(self, *_):
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+
+    async def _handle(self, reader, writer):
+        try:
+            await asyncio.wait_for(self._serve(reader, writer), PATIENCE)
+        except Exception as error:
+            self.errors.append(error)
+        finally:
+            writer.close()
+
+
+@pytest.fixture(params=["package", "SSLContext"])
+def trusting(request, ca_file):
+    """What makes ``connect`` trust the authority, in both ways."""
+    if request.param == "package":
+        return {"tls": TLS(ca_file=ca_file, only_ca_file=True)}
+    return {"ssl": ssl.create_default_context(cafile=str(ca_file))}
+
+
+SIZES = [0, 1, 125, 126, 65_535, 65_536, 16_384, 16_385, 100_000, 3 << 20]
+
+
+async def test_messages_of_every_size_come_back(authority, trusting):
+    async with Server(server_context(authority)) as server:
+        async with aiowebsocket.connect(server.uri, compression=None, **trusting) as ws:
+            assert ws.tls.startswith("TLSv1.3, TLS_")
+            for size in SIZES:
+                message = bytes(range(256)) * (size // 256 + 1)
+                await ws.send(message[:size])
+                assert await ws.recv(PATIENCE) == message[:size]
+            await ws.send("ünïcödé" * 5_000)
+            assert await ws.recv(PATIENCE) == "ünïcödé" * 5_000
+            for number in range(2_000):
+                ws.send_nowait(str(number))
+            assert [await ws.recv(PATIENCE) for _ in range(2_000)] == [str(number) for number in range(2_000)]
+        assert ws.close_code == 1000
+        assert server.errors == []
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_both_versions(authority, trusting, version):
+    context = server_context(authority)
+    context.minimum_version = context.maximum_version = version
+    async with Server(context) as server, aiowebsocket.connect(server.uri, **trusting) as ws:
+        assert ws.tls.startswith("TLSv1.2" if version is ssl.TLSVersion.TLSv1_2 else "TLSv1.3")
+        await ws.send("hello")
+        assert await ws.recv(PATIENCE) == "hello"
+
+
+@pytest.mark.parametrize(
+    ("names", "days", "fault"),
+    [(("elsewhere.example",), None, "WrongHost"), ((), -1, "Expired"), ((), 1, "NotYetValid")],
+)
+async def test_what_is_wrong_with_a_certificate(authority, trusting, names, days, fault):
+    import datetime
+
+    options = {}
+    now = datetime.datetime.now(datetime.timezone.utc)
+    if days is not None:
+        begin = now + datetime.timedelta(days=days if days > 0 else days - 1)
+        options = {"not_before": begin, "not_after": begin + datetime.timedelta(days=1 if days > 0 else 0, hours=1)}
+    async with Server(server_context(authority, *names, **options)) as server:
+        with pytest.raises(CertificateError) as caught:
+            await aiowebsocket.connect(server.uri, **trusting)
+    assert caught.value.fault == fault
+    assert isinstance(caught.value, ssl.SSLCertVerificationError)
+    if "ssl" in trusting:
+        assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
+
+
+async def test_an_issuer_that_nobody_knows(authority):
+    async with Server(server_context(authority)) as server:
+        for options in ({}, {"ssl": True}, {"ssl": ssl.create_default_context()}, {"tls": TLS()}):
+            with pytest.raises(CertificateError) as caught:
+                await aiowebsocket.connect(server.uri, **options)
+            assert caught.value.fault == "UnknownIssuer", options
+        async with aiowebsocket.connect(server.uri, tls=TLS(verify=False)) as ws:
+            await ws.send("anything goes")
+
+
+async def test_a_fingerprint(authority):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    issued = authority.issue_cert("elsewhere.example")
+    issued.configure_cert(context)
+    der = ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
+    digest = hashlib.sha256(der)
+    colons = ":".join(f"{byte:02X}" for byte in digest.digest())
+    async with Server(context) as server:
+        for given in (digest.digest(), digest.hexdigest(), colons, [b"\0" * 32, digest.digest()]):
+            await (await aiowebsocket.connect(server.uri, tls=TLS(fingerprint=given))).close()
+        with pytest.raises(CertificateError) as caught:
+            await aiowebsocket.connect(server.uri, tls=TLS(fingerprint=b"\0" * 32))
+        assert caught.value.fault == "NotPinned"
+    with pytest.raises(ValueError, match="SHA-256"):
+        TLS(fingerprint="abc")
+
+
+async def test_a_client_certificate(authority, ca_file, tmp_path):
+    context = server_context(authority)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    issued = authority.issue_cert("client@example.com")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
+    async with Server(context) as server:
+        tls = TLS(ca_file=ca_file, certificate=tmp_path / "client.pem")
+        async with aiowebsocket.connect(server.uri, tls=tls) as ws:
+            await ws.send("known")
+            assert await ws.recv(PATIENCE) == "known"
+        # With TLS 1.3 the client is done before the server has looked: what it hears of it depends on who was faster.
+        with pytest.raises((TLSError, InvalidHandshake, ConnectionResetError)):
+            ws = await aiowebsocket.connect(server.uri, tls=TLS(ca_file=ca_file))
+            await ws.recv(PATIENCE)
+
+
+async def test_sessions_are_resumed_among_those_that_share_a_tls(authority, ca_file):
+    async with Server(server_context(authority)) as server:
+        tls = TLS(ca_file=ca_file)
+
+        async def resumed(tls):
+            async with aiowebsocket.connect(server.uri, tls=tls) as ws:
+                await ws.send("hello")
+                await ws.recv(PATIENCE)
+                return ws.tls.endswith("resumed")
+
+        assert [await resumed(tls), await resumed(tls), await resumed(TLS(ca_file=ca_file))] == [False, True, False]
+
+
+async def test_another_name_in_the_certificate(authority, trusting):
+    async with Server(server_context(authority, "feed.internal")) as server:
+        async with aiowebsocket.connect(server.uri, server_hostname="feed.internal", **trusting) as ws:
+            await ws.send("hello")
+        uri = f"wss://feed.internal:{server.port}/"
+        async with aiowebsocket.connect(uri, host="127.0.0.1", **trusting) as ws:
+            assert ws.request.headers["Host"] == f"feed.internal:{server.port}"
+
+
+async def test_a_server_without_tls(trusting):
+    async def plain(reader, writer):
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with Server(None, plain) as server:
+        with pytest.raises(TLSError) as caught:
+            await aiowebsocket.connect(server.uri, **trusting)
+        assert caught.value.fault == "NotTls"
+        assert isinstance(caught.value, OSError)
+
+
+async def test_an_end_without_the_end_of_tls(authority, trusting):
+    async def cut(reader, writer):
+        await asyncio.wait_for(_answer(reader, writer), PATIENCE)
+        writer.write(text("half"))
+        await writer.drain()
+        writer.transport.abort()
+
+    async with Server(server_context(authority), cut) as server:
+        ws = await aiowebsocket.connect(server.uri, **trusting)
+        assert await ws.recv(PATIENCE) == "half"
+        with pytest.raises(aiowebsocket.ConnectionClosedError) as caught:
+            await ws.recv(PATIENCE)
+        assert caught.value.code == 1006
+
+
+async def _answer(reader, writer):
+    head = await reader.readuntil(b"\r\n\r\n")
+    key = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key:")).split(b":")[1].strip()
+    accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())
+    lines = [b"HTTP/1.1 101 Switching Protocols", b"Upgrade: websocket", b"Connection: Upgrade"]
+    writer.write(b"\r\n".join([*lines, b"Sec-WebSocket-Accept: " + accept, b"", b""]))
+    await writer.drain()
+
+
+async def test_a_redirect_into_tls(authority, ca_file):
+    async with Server(server_context(authority)) as secure:
+
+        async def moved(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"HTTP/1.1 301 Moved Permanently\r\nLocation: {secure.uri}\r\nContent-Length: 0\r\n\r\n".encode())
+            writer.close()
+
+        async with Server(None, moved) as plain:
+            uri = plain.uri.replace("wss", "ws")
+            async with aiowebsocket.connect(uri, tls=TLS(ca_file=ca_file)) as ws:
+                assert ws.tls
+        # And never back.
+        async with Server(server_context(authority), moved_to(b"ws://127.0.0.1:1/")) as back:
+            with pytest.raises(InvalidHandshake, match="not encrypted"):
+                await aiowebsocket.connect(back.uri, tls=TLS(ca_file=ca_file))
+
+
+def moved_to(location):
+    async def moved(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        await reader.read()
+
+    return moved
+
+
+async def test_arguments_that_contradict_each_other(ca_file):
+    context = ssl.create_default_context()
+    with pytest.raises(ValueError, match="two ways"):
+        aiowebsocket.connect("wss://example.com/", ssl=context, tls=TLS())
+    with pytest.raises(ValueError, match="wss://"):
+        aiowebsocket.connect("ws://example.com/", ssl=context)
+    with pytest.raises(ValueError, match="ssl=False"):
+        aiowebsocket.connect("wss://example.com/", ssl=False)
+    with pytest.raises(TLSError):
+        TLS(ca_file=ca_file.with_name("nowhere.pem"))
+
+
+async def test_the_seed_does_tls_by_scheme_and_by_argument(authority, ca_file):
+    context = ssl.create_default_context(cafile=str(ca_file))
+    async with Server(server_context(authority)) as server:
+        for uri in (server.uri, server.uri.replace("wss", "ws")):
+            async with aiowebsocket.AioWebSocket(uri, ssl=context) as aws:
+                converse = aws.manipulator
+                await converse.send("hello")
+                assert await converse.receive() == b"hello"
+        with pytest.raises(ssl.SSLCertVerificationError):
+            async with aiowebsocket.AioWebSocket(server.uri.replace("wss", "ws"), ssl=True):
+                pass
