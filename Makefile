@@ -76,7 +76,7 @@ bench-quick: ## this library, its peers and the floor, in some three minutes aft
 	@$(CARGO) --version
 	bench/run quick
 
-bench: ## the same with more rounds
+bench: ## every row and mode of the field, with latency, memory, footprints and charts, in under half an hour
 	@$(CARGO) --version
 	bench/run full
 

@@ -8,6 +8,7 @@ import pathlib
 import re
 import statistics
 import subprocess
+import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -32,30 +33,41 @@ class Servers:
 
     def __enter__(self):
         self.processes = []
-        self.addresses = []
+        self.addresses, self.secure, self.certificates = [], [], []
+        self.folder = tempfile.TemporaryDirectory()
         for cpu in (self.SERVER_CPU, self.CLIENT_CPU):
-            command = ["taskset", "-c", str(cpu), SERVER, "127.0.0.1:0"]
+            certificate = pathlib.Path(self.folder.name, f"{cpu}.pem")
+            command = ["taskset", "-c", str(cpu), SERVER, "127.0.0.1:0", certificate]
             process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
             self.processes.append(process)
             self.addresses.append(process.stdout.readline().strip())
+            self.secure.append(process.stdout.readline().strip())
+            self.certificates.append(certificate)
         return self
 
     def __exit__(self, *_):
         for process in self.processes:
             process.kill()
             process.wait()
+        self.folder.cleanup()
 
     def command(self, client, workload, size, count):
         """The command of one run, and the workload as the client knows it."""
-        same = workload.endswith("-same")
-        address = self.addresses[1 if same else 0]
+        addresses = self.secure if "tls-" in workload else self.addresses
+        address = addresses[self.which(workload)]
         return [*self.program(client), workload.removesuffix("-same"), str(size), str(count), address]
+
+    @staticmethod
+    def which(workload):
+        """The server on the client's processor, or the other."""
+        return 1 if workload.endswith("-same") else 0
 
     def run(self, client, workload, size, count, before=(), pinned=True):
         """One run; what the client says, its answer checked."""
         pin = ["taskset", "-c", str(self.CLIENT_CPU)] if pinned else []
         command = [*pin, *before, *self.command(client, workload, size, count)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        environment = os.environ | {"BENCH_CERTIFICATE": str(self.certificates[self.which(workload)])}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
         if done.returncode != 0:
             raise Wrong(f"{client} {workload} {size}: {done.stderr.strip()[-600:]}")
         said = json.loads(done.stdout)
@@ -68,6 +80,8 @@ class Servers:
 
 def expected(workload, size, count, known={}):
     """Messages, bytes and checksum that a workload has to give, as the server's program computes them."""
+    if workload.endswith(("connect", "resume")):
+        return f"{count} 0 {0:016x}"
     kind = workload.split("burst-")[1] if "burst-" in workload else "binary"
     key = (kind, size, count)
     if key not in known:

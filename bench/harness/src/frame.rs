@@ -100,10 +100,19 @@ impl Keys {
     }
 }
 
-/// An upgrade request.
-pub fn request(addr: &str, path: &str) -> String {
+/// An upgrade request, with an offer of extensions where there is one.
+pub fn request(addr: &str, path: &str, offer: Option<&str>) -> String {
+    let extensions = offer.map_or(String::new(), |offer| format!("Sec-WebSocket-Extensions: {offer}\r\n"));
     format!(
         "GET {path} HTTP/1.1\r\nHost: {addr}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{extensions}\r\n"
     )
+}
+
+/// The value of a header line of an HTTP head.
+pub fn value<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (this, value) = line.split_once(':')?;
+        this.eq_ignore_ascii_case(name).then_some(value.trim())
+    })
 }

@@ -3,27 +3,62 @@
 //! A contender is a small program that implements [`Client`] and calls [`run`]:
 //!
 //! ```text
-//! client WORKLOAD SIZE COUNT ADDR
+//! client [--default] WORKLOAD SIZE COUNT ADDR
 //! ```
 //!
-//! Workloads: `burst-binary`, `burst-text`, `burst-json` (receive COUNT messages that the server pushes), `echo` (send one,
-//! wait for it, COUNT times), `batch` (send COUNT messages, [`batch`] of them a flush), `memory` (open COUNT connections,
-//! use each once). With `check-` before the name every received byte is compared, which is too slow to be measured.
+//! Workloads: `burst-binary`, `burst-text`, `burst-json`, `burst-deflate` (receive COUNT messages that the server pushes),
+//! `echo` (send one, wait for it, COUNT times), `latency` (the same, each round trip timed), `batch` (send COUNT messages,
+//! [`batch`] of them a flush), `connect` (open COUNT connections, one after the other), `memory` (open COUNT
+//! connections, use each once). Over TLS with `tls-` before the name, `tls-resume` being `tls-connect` with resumed sessions. With `check-` before the name every received byte is compared, which is too slow to be measured.
 
 // The trait is for the programs of this folder, which are all single-threaded.
 #![allow(async_fn_in_trait, reason = "no future of these leaves its thread")]
 
 pub mod frame;
 pub mod payload;
+pub mod tls;
 
+use std::future::poll_fn;
 use std::hint::black_box;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Instant;
 
 use payload::{Checksum, Kind};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 pub use tokio::net::TcpStream;
 
-/// One WebSocket connection, in the contender's best documented mode.
+/// What a run asks of a contender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The fastest mode that the contender's documentation shows.
+    Best,
+    /// What comes without asking for anything.
+    Default,
+    /// The best mode, and permessage-deflate.
+    Deflate,
+    /// The best mode, over TLS.
+    Tls,
+}
+
+/// The mode of this run.
+pub fn mode() -> Mode {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next() {
+        Some(first) if first == DEFAULT => Mode::Default,
+        Some(first) if first.ends_with("burst-deflate") => Mode::Deflate,
+        Some(first) if first.trim_start_matches("check-").starts_with("tls-") => Mode::Tls,
+        _ => Mode::Best,
+    }
+}
+
+const DEFAULT: &str = "--default";
+
+/// One WebSocket connection, in one of the contender's modes.
 pub trait Client: Sized {
+    /// Waiting for a message blocks the thread.
+    const BLOCKS: bool = false;
+
     /// Connects to `addr` and opens `ws://addr/path`.
     async fn open(addr: &str, path: &str) -> Self;
 
@@ -50,9 +85,9 @@ pub fn batch(size: usize) -> u64 {
 
 /// The whole `main` of a contender.
 pub fn run<C: Client>(name: &str) {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != DEFAULT).collect();
     let [workload, size, count, addr] = &arguments[..] else {
-        eprintln!("usage: {name} WORKLOAD SIZE COUNT ADDR");
+        eprintln!("usage: {name} [{DEFAULT}] WORKLOAD SIZE COUNT ADDR");
         std::process::exit(2);
     };
     let size: usize = size.parse().expect("SIZE is a number of bytes");
@@ -64,9 +99,12 @@ pub fn run<C: Client>(name: &str) {
             Some(workload) => (workload, true),
             None => (workload.as_str(), false),
         };
+        let workload = workload.strip_prefix("tls-").unwrap_or(workload);
         match (workload, check) {
             ("echo", false) => echo::<C, false>(addr, size, count).await,
             ("echo", true) => echo::<C, true>(addr, size, count).await,
+            ("latency", _) => latency::<C>(addr, size, count).await,
+            ("connect" | "resume", _) => open_many::<C>(addr, count).await,
             ("batch", _) => send_batches::<C>(addr, size, count).await,
             ("memory", _) => memory::<C>(addr, size, count).await,
             (burst, check) => {
@@ -90,15 +128,27 @@ pub async fn connect(addr: &str) -> TcpStream {
 }
 
 /// The opening handshake, for contenders whose own would put another layer between them and the socket.
-pub async fn handshake(stream: &mut TcpStream, addr: &str, path: &str) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    stream.write_all(frame::request(addr, path).as_bytes()).await.expect("the request leaves");
+pub async fn handshake(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), addr: &str, path: &str) {
+    assert_eq!(offered(stream, addr, path, None).await, None, "nothing was offered");
+}
+
+/// The same with an offer of extensions; what the server agreed to.
+pub async fn offered(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    addr: &str,
+    path: &str,
+    offer: Option<&str>,
+) -> Option<String> {
+    stream.write_all(frame::request(addr, path, offer).as_bytes()).await.expect("the request leaves");
+    stream.flush().await.expect("the request leaves");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         // The server says nothing behind its response before it was spoken to.
         assert_ne!(stream.read_buf(&mut head).await.expect("a response"), 0);
     }
-    assert!(head.starts_with(b"HTTP/1.1 101 "));
+    let head = String::from_utf8(head).expect("heads are ASCII here");
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    frame::value(&head, "Sec-WebSocket-Extensions").map(str::to_owned)
 }
 
 async fn receive<C: Client, const CHECK: bool>(addr: &str, kind: Kind, size: usize, count: u64) -> String {
@@ -140,6 +190,42 @@ async fn echo<C: Client, const CHECK: bool>(addr: &str, size: usize, count: u64)
     clock.line(checksum)
 }
 
+/// As [`echo`], with a reading of the clock around each round trip.
+async fn latency<C: Client>(addr: &str, size: usize, count: u64) -> String {
+    let mut client = C::open(addr, "/echo").await;
+    let payloads = payload::all(Kind::Binary, size);
+    let mut checksum = Checksum::default();
+    let mut times = Vec::with_capacity(count as usize);
+    let clock = Clock::start();
+    for i in 0..count {
+        let began = Instant::now();
+        client.send(false, &payloads[i as usize % payloads.len()]).await;
+        client.recv(|text, bytes| checksum.add(text, bytes)).await;
+        times.push(began.elapsed().as_nanos());
+    }
+    let line = clock.line(checksum);
+    times.sort_unstable();
+    // The smallest time that this part of the round trips does not exceed.
+    let at = |part: f64| times[((part * times.len() as f64).ceil() as usize).clamp(1, times.len()) - 1];
+    format!(
+        r#"{line},"p50_ns":{},"p90_ns":{},"p99_ns":{},"p999_ns":{},"max_ns":{}"#,
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        at(0.999),
+        at(1.0)
+    )
+}
+
+/// Connections opened and dropped, one after the other: TCP, the handshake, and what the library keeps.
+async fn open_many<C: Client>(addr: &str, count: u64) -> String {
+    let clock = Clock::start();
+    for _ in 0..count {
+        black_box(C::open(addr, "/echo").await);
+    }
+    clock.line(Checksum { messages: count, ..Checksum::default() })
+}
+
 async fn send_batches<C: Client>(addr: &str, size: usize, count: u64) -> String {
     let mut client = C::open(addr, &format!("/sink/{count}")).await;
     let payloads = payload::all(Kind::Binary, size);
@@ -168,12 +254,14 @@ async fn memory<C: Client>(addr: &str, size: usize, count: u64) -> String {
     for _ in 0..count {
         clients.push(C::open(addr, "/echo").await);
     }
+    wait(&mut clients).await;
     let idle = resident_kib();
     let mut checksum = Checksum::default();
     for client in &mut clients {
         client.send(false, payload).await;
         client.recv(|text, bytes| checksum.add(text, bytes)).await;
     }
+    wait(&mut clients).await;
     let used = resident_kib();
     black_box(&mut clients);
     let each = |kib: u64| kib.saturating_sub(before) as f64 / count as f64;
@@ -185,6 +273,18 @@ async fn memory<C: Client>(addr: &str, size: usize, count: u64) -> String {
         each(idle),
         each(used)
     )
+}
+
+/// Every connection waits for a message once, as idle ones do: nothing is there for any.
+async fn wait<C: Client>(clients: &mut [C]) {
+    for client in clients.iter_mut().filter(|_| !C::BLOCKS) {
+        let mut message = pin!(client.recv(|_, _| ()));
+        poll_fn(|cx| {
+            assert!(message.as_mut().poll(cx).is_pending(), "nothing was sent");
+            Poll::Ready(())
+        })
+        .await;
+    }
 }
 
 fn resident_kib() -> u64 {

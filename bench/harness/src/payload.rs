@@ -11,12 +11,14 @@ pub enum Kind {
     Text,
     /// ASCII text, as feeds have it.
     Json,
+    /// The same with other numbers in each record, sent compressed: see [`offered`](crate::offered).
+    Deflate,
 }
 
 impl Kind {
     /// The kind with this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Binary, Self::Text, Self::Json].into_iter().find(|kind| kind.name() == name)
+        [Self::Binary, Self::Text, Self::Json, Self::Deflate].into_iter().find(|kind| kind.name() == name)
     }
 
     /// Its name on the command line and in paths.
@@ -25,6 +27,7 @@ impl Kind {
             Self::Binary => "binary",
             Self::Text => "text",
             Self::Json => "json",
+            Self::Deflate => "deflate",
         }
     }
 
@@ -40,6 +43,7 @@ impl Kind {
             Self::Json => {
                 br#"{"e":"trade","s":"BTCUSDT","p":"43210.98","q":"0.00123","T":1700000000000,"m":true},"#
             }
+            Self::Deflate => unreachable!("its records differ"),
         }
     }
 }
@@ -55,7 +59,11 @@ pub fn all(kind: Kind, size: usize) -> Vec<Bytes> {
 /// Exactly `size` bytes; text is padded where a character would be cut.
 fn one(kind: Kind, size: usize, index: usize) -> Vec<u8> {
     let mut payload = format!("{index:08x}").into_bytes();
-    payload.extend(kind.pattern().iter().copied().cycle().take(size - 8));
+    if kind == Kind::Deflate {
+        records(&mut payload, index, size);
+    } else {
+        payload.extend(kind.pattern().iter().copied().cycle().take(size - 8));
+    }
     if kind.is_text()
         && let Err(cut) = std::str::from_utf8(&payload)
     {
@@ -63,6 +71,28 @@ fn one(kind: Kind, size: usize, index: usize) -> Vec<u8> {
         payload.resize(size, b'.');
     }
     payload
+}
+
+/// Fills up to `size` bytes with records whose numbers nobody can foresee, as far as a compressor is concerned.
+fn records(payload: &mut Vec<u8>, index: usize, size: usize) {
+    const SYMBOLS: [&str; 8] =
+        ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "BNBUSDT", "ADAUSDT", "DOTUSDT", "LTCUSDT"];
+    let mut state = index as u32;
+    // The upper bits: the lower ones of such a generator repeat soon.
+    let mut number = |below: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (u64::from(state) * u64::from(below) >> 32) as u32
+    };
+    while payload.len() < size {
+        let symbol = SYMBOLS[number(8) as usize];
+        let (price, cents) = (number(100_000), number(100));
+        let (quantity, id, buy) = (number(1_000_000), number(1_000_000_000), number(2) == 1);
+        let record = format!(
+            r#"{{"e":"trade","s":"{symbol}","p":"{price}.{cents:02}","q":"0.{quantity:06}","t":{id},"m":{buy}}},"#
+        );
+        payload.extend_from_slice(record.as_bytes());
+    }
+    payload.truncate(size);
 }
 
 /// Counts messages and bytes, and sums up the order, kind, length and both ends of each: a lost, doubled, cut, swapped or

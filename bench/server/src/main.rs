@@ -1,8 +1,10 @@
-//! The neutral server: `server ADDR` prints the address that it listens on, and serves until it is killed.
+//! The neutral server: `server ADDR FILE` prints the address that it listens on and the one where it speaks TLS, writes the certificate for the
+//! latter to FILE, and serves until it is killed. `server ADDR` does without TLS.
 //!
 //! What it does stands in the path:
 //!
-//! * `/burst/KIND/SIZE/COUNT`: waits for one message, then pushes COUNT frames from memory;
+//! * `/burst/KIND/SIZE/COUNT`: waits for one message, then pushes COUNT frames from memory; of the kind `deflate` they are
+//!   compressed as the client's offer has it (zlib's level 6);
 //! * `/echo`: sends every frame back, unmasked, once it is there whole;
 //! * `/sink/COUNT`: swallows COUNT messages and says what it counted.
 //!
@@ -10,15 +12,17 @@
 //!
 //! One thread a connection, blocking sockets, no library of any contender.
 
+mod block;
+mod tls;
+
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 
 use base64::Engine;
-use harness::frame::{Head, head, put_head, unmask};
+use block::{Agreed, Block};
+use harness::frame::{Head, head, put_head, unmask, value};
 use harness::payload::{self, Checksum, Kind};
-
-/// The smallest block that a burst is written in: large enough that its system calls do not count.
-const BLOCK: usize = 256 << 10;
 
 /// A Close without a code.
 const CLOSE: [u8; 2] = [0x88, 0];
@@ -31,43 +35,70 @@ fn main() {
             let (size, count) = (size.parse().expect("SIZE"), count.parse().expect("COUNT"));
             println!("{}", Checksum::expected(kind, size, count).write());
         }
-        [addr] => serve(addr),
+        [addr] => serve(&listen(addr), connection),
+        [addr, certificate] => {
+            let plain = listen(addr);
+            let config = tls::config(Path::new(certificate));
+            let secure = listen(addr);
+            std::thread::spawn(move || {
+                serve(&secure, move |stream| connection(tls::accept(&config, stream)?))
+            });
+            serve(&plain, connection);
+        }
         _ => {
-            eprintln!("usage: server ADDR | server expect KIND SIZE COUNT");
+            eprintln!("usage: server ADDR [CERTIFICATE] | server expect KIND SIZE COUNT");
             std::process::exit(2);
         }
     }
 }
 
-fn serve(addr: &str) {
+fn listen(addr: &str) -> TcpListener {
     let listener = TcpListener::bind(addr).expect("a free address");
     println!("{}", listener.local_addr().expect("a bound socket has an address"));
+    listener
+}
+
+fn serve(listener: &TcpListener, talk: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) {
     for stream in listener.incoming() {
         let Ok(stream) = stream else { continue };
+        let talk = talk.clone();
         // A client that goes away in the middle ends its thread and nothing else. Small stacks: thousands are idle at once.
         let thread = std::thread::Builder::new().stack_size(128 << 10);
-        thread.spawn(|| _ = connection(stream)).expect("a thread");
+        thread.spawn(move || _ = stream.set_nodelay(true).and_then(|()| talk(stream))).expect("a thread");
     }
 }
 
-fn connection(mut stream: TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let path = accept(&mut stream)?;
+fn connection(mut stream: impl Read + Write) -> io::Result<()> {
+    let request = read_request(&mut stream)?;
+    let path = request.split(' ').nth(1).expect("a request line has a path");
     let words: Vec<&str> = path.split('/').skip(1).collect();
     let number = |word: &str| word.parse::<u64>().expect("a number in the path");
     match words[..] {
         ["burst", kind, size, count] => {
             let kind = Kind::named(kind).expect("a kind in the path");
-            burst(stream, kind, number(size) as usize, number(count))
+            let payloads = payload::all(kind, number(size) as usize);
+            let agreed = (kind == Kind::Deflate).then(|| Agreed::of(&request));
+            // Before the client's clock runs.
+            let blocks = match &agreed {
+                Some(agreed) => Block::deflated(&payloads, agreed),
+                None => [Block::default(), Block::plain(&payloads, kind.is_text())],
+            };
+            accept(&mut stream, &request, agreed)?;
+            burst(stream, &blocks, number(count) as usize)
         }
-        ["echo"] => echo(stream),
-        ["sink", count] => sink(stream, number(count)),
+        ["echo"] => {
+            accept(&mut stream, &request, None)?;
+            echo(stream)
+        }
+        ["sink", count] => {
+            accept(&mut stream, &request, None)?;
+            sink(stream, number(count))
+        }
         _ => panic!("no such path: {path}"),
     }
 }
 
-/// The opening handshake; the path that was asked for.
-fn accept(stream: &mut TcpStream) -> io::Result<String> {
+fn read_request(stream: &mut impl Read) -> io::Result<String> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         let mut part = [0; 4096];
@@ -77,45 +108,35 @@ fn accept(stream: &mut TcpStream) -> io::Result<String> {
         }
         request.extend_from_slice(&part[..n]);
     }
-    let request = String::from_utf8(request).expect("requests are ASCII here");
-    let key = request
-        .lines()
-        .find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("sec-websocket-key").then_some(value.trim())
-        })
-        .expect("an upgrade request has a key");
-    let digest = sha1_smol::Sha1::from(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11")).digest().bytes();
-    let accept = base64::prelude::BASE64_STANDARD.encode(digest);
-    let response = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    );
-    stream.write_all(response.as_bytes())?;
-    Ok(request.split(' ').nth(1).expect("a request line has a path").to_owned())
+    Ok(String::from_utf8(request).expect("requests are ASCII here"))
 }
 
-fn burst(mut stream: TcpStream, kind: Kind, size: usize, count: u64) -> io::Result<()> {
-    let mut block = Vec::new();
-    let payloads = payload::all(kind, size);
-    let mut in_block = 0;
-    while block.len() < BLOCK {
-        for payload in &payloads {
-            put_head(&mut block, kind.is_text(), payload.len(), None);
-            block.extend_from_slice(payload);
-            in_block += 1;
-        }
-    }
-    let frame = block.len() / in_block as usize;
+/// Ends the opening handshake.
+fn accept(stream: &mut impl Write, request: &str, agreed: Option<Agreed>) -> io::Result<()> {
+    let key = value(request, "Sec-WebSocket-Key").expect("an upgrade request has a key");
+    let digest = sha1_smol::Sha1::from(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11")).digest().bytes();
+    let accept = base64::prelude::BASE64_STANDARD.encode(digest);
+    let extensions = agreed.map_or(String::new(), |agreed| format!("Sec-WebSocket-Extensions: {agreed}\r\n"));
+    let response = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n{extensions}\r\n"
+    );
+    stream.write_all(response.as_bytes())
+}
+
+/// The first block once, then the second as often as it takes.
+fn burst(mut stream: impl Read + Write, [first, again]: &[Block; 2], count: usize) -> io::Result<()> {
     let mut go = [0; 64];
     if stream.read(&mut go)? == 0 {
         return Ok(());
     }
     let mut left = count;
+    let mut block = first;
     while left > 0 {
-        let now = left.min(in_block);
-        stream.write_all(&block[..now as usize * frame])?;
+        let now = left.min(block.frames());
+        stream.write_all(block.first(now))?;
         left -= now;
+        block = again;
     }
     // Until the client has read it all and goes, or says that it will.
     if stream.read(&mut go)? > 0 {
@@ -128,7 +149,7 @@ fn burst(mut stream: TcpStream, kind: Kind, size: usize, count: u64) -> io::Resu
     Ok(())
 }
 
-fn echo(stream: TcpStream) -> io::Result<()> {
+fn echo(stream: impl Read + Write) -> io::Result<()> {
     let mut frames = Frames::new(stream, 0);
     let mut out = Vec::new();
     while let Some((head, payload)) = frames.next()? {
@@ -148,7 +169,7 @@ fn echo(stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-fn sink(stream: TcpStream, count: u64) -> io::Result<()> {
+fn sink(stream: impl Read + Write, count: u64) -> io::Result<()> {
     let mut frames = Frames::new(stream, 256 << 10);
     let mut checksum = Checksum::default();
     while checksum.messages < count {
@@ -175,15 +196,15 @@ fn sink(stream: TcpStream, count: u64) -> io::Result<()> {
 }
 
 /// Whole frames out of a socket.
-struct Frames {
-    stream: TcpStream,
+struct Frames<S> {
+    stream: S,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
 }
 
-impl Frames {
-    fn new(stream: TcpStream, capacity: usize) -> Self {
+impl<S: Read> Frames<S> {
+    fn new(stream: S, capacity: usize) -> Self {
         Self { stream, buffer: vec![0; capacity.max(4 << 10)], start: 0, end: 0 }
     }
 

@@ -299,3 +299,23 @@ Examples:
         }
     }
 }
+
+/// As bash asks when a person presses Tab.
+#[cfg(unix)]
+#[test]
+fn bash_completes() {
+    let complete = |words: &str| {
+        let script = format!(
+            r#"source <("$0" completions bash)
+            COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+            _aiows aiows "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD - 1]}}"
+            echo "${{COMPREPLY[@]}}""#
+        );
+        let mut bash = std::process::Command::new("bash");
+        let said = bash.args(["-c", &script, env!("CARGO_BIN_EXE_aiows")]).output().expect("bash is there");
+        String::from_utf8(said.stdout).expect("text").trim_end().to_owned()
+    };
+    assert_eq!(complete("aiows se"), "serve");
+    assert_eq!(complete("aiows connect --li"), "--linger");
+    assert_eq!(complete("aiows completions f"), "fish");
+}

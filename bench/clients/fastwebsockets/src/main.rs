@@ -1,16 +1,35 @@
 //! fastwebsockets: frames, over the socket itself (its own handshake would leave hyper's boxed stream between). It writes
 //! each frame at once; to send in batches it gets tokio's `BufWriter`, as its documentation of `flush` foresees. It
-//! checks the UTF-8 of whole text frames, which all are here.
+//! checks the UTF-8 of whole text frames, which all are here. By default: its own handshake, over hyper, and `FragmentCollector`.
+
+mod collector;
 
 use fastwebsockets::{Frame, OpCode, Payload, Role, WebSocket};
-use harness::{Client, TcpStream, connect, handshake};
-use tokio::io::BufWriter;
+use harness::tls::{TlsStream, secure};
+use harness::{Client, Mode, TcpStream, connect, handshake};
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter};
 
-struct Fast(WebSocket<BufWriter<TcpStream>>);
+struct Fast<S>(WebSocket<BufWriter<S>>);
 
-impl Client for Fast {
+trait Open: AsyncRead + AsyncWrite + Unpin {
+    async fn open(addr: &str) -> Self;
+}
+
+impl Open for TcpStream {
+    async fn open(addr: &str) -> Self {
+        connect(addr).await
+    }
+}
+
+impl Open for TlsStream {
+    async fn open(addr: &str) -> Self {
+        secure(connect(addr).await).await
+    }
+}
+
+impl<S: Open> Client for Fast<S> {
     async fn open(addr: &str, path: &str) -> Self {
-        let mut stream = connect(addr).await;
+        let mut stream = S::open(addr).await;
         handshake(&mut stream, addr, path).await;
         // An empty buffer is allocated at once: only who sends in batches gets one that holds a batch.
         let buffer = if path.starts_with("/sink") { 128 << 10 } else { 0 };
@@ -38,5 +57,9 @@ impl Client for Fast {
 }
 
 fn main() {
-    harness::run::<Fast>("fastwebsockets");
+    match harness::mode() {
+        Mode::Default => harness::run::<collector::Collector>("fastwebsockets"),
+        Mode::Tls => harness::run::<Fast<TlsStream>>("fastwebsockets"),
+        _ => harness::run::<Fast<TcpStream>>("fastwebsockets"),
+    }
 }

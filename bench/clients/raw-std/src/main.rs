@@ -19,10 +19,12 @@ struct Raw {
 }
 
 impl Client for Raw {
+    const BLOCKS: bool = true;
+
     async fn open(addr: &str, path: &str) -> Self {
         let mut stream = TcpStream::connect(addr).expect("the server listens");
         stream.set_nodelay(true).expect("TCP_NODELAY");
-        stream.write_all(request(addr, path).as_bytes()).expect("the request leaves");
+        stream.write_all(request(addr, path, None).as_bytes()).expect("the request leaves");
         let mut response = Vec::new();
         while !response.ends_with(b"\r\n\r\n") {
             let mut part = [0; 1024];

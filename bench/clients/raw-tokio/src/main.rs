@@ -1,14 +1,18 @@
 //! The floor: a bare tokio stream, a buffer of 128 KiB, minimal framing, slices shown in place, masked while copied.
-//! Text is not checked, no rule is, and keys are xorshift: no library may be this careless.
+//! Text is not checked, no rule is, and keys are xorshift: no library may be this careless. What is compressed goes through
+//! zlib-rs into one buffer.
+
+mod deflated;
 
 use harness::frame::{Keys, head, put_masked};
-use harness::{Client, TcpStream, connect, handshake};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use harness::tls::{TlsStream, secure};
+use harness::{Client, Mode, TcpStream, connect, offered};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 const BUFFER: usize = 128 << 10;
 
-struct Raw {
-    stream: TcpStream,
+struct Raw<S = TcpStream> {
+    stream: S,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -16,11 +20,33 @@ struct Raw {
     keys: Keys,
 }
 
-impl Client for Raw {
-    async fn open(addr: &str, path: &str) -> Self {
-        let mut stream = connect(addr).await;
-        handshake(&mut stream, addr, path).await;
+trait Open: AsyncRead + AsyncWrite + Unpin + Sized {
+    async fn open(addr: &str) -> Self;
+}
+
+impl Open for TcpStream {
+    async fn open(addr: &str) -> Self {
+        connect(addr).await
+    }
+}
+
+impl Open for TlsStream {
+    async fn open(addr: &str) -> Self {
+        secure(connect(addr).await).await
+    }
+}
+
+impl<S: Open> Raw<S> {
+    async fn offering(addr: &str, path: &str, offer: Option<&str>) -> Self {
+        let mut stream = S::open(addr).await;
+        assert_eq!(offered(&mut stream, addr, path, offer).await.as_deref(), offer);
         Self { stream, buffer: vec![0; BUFFER], start: 0, end: 0, out: Vec::new(), keys: Keys::default() }
+    }
+}
+
+impl<S: Open> Client for Raw<S> {
+    async fn open(addr: &str, path: &str) -> Self {
+        Self::offering(addr, path, None).await
     }
 
     #[inline]
@@ -61,10 +87,15 @@ impl Client for Raw {
 
     async fn flush(&mut self) {
         self.stream.write_all(&self.out).await.expect("the server is there");
+        self.stream.flush().await.expect("the server is there");
         self.out.clear();
     }
 }
 
 fn main() {
-    harness::run::<Raw>("raw-tokio");
+    match harness::mode() {
+        Mode::Deflate => harness::run::<deflated::Deflated>("raw-tokio"),
+        Mode::Tls => harness::run::<Raw<TlsStream>>("raw-tokio"),
+        _ => harness::run::<Raw>("raw-tokio"),
+    }
 }

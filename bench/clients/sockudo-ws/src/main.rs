@@ -1,17 +1,60 @@
-//! sockudo-ws: `Stream` and `Sink`, its own handshake without type erasure (`connect_raw`). It checks UTF-8.
+//! sockudo-ws: `Stream` and `Sink`, its own handshake without type erasure (`connect_raw`). It checks UTF-8. By default it
+//! dials by itself, boxes the stream, and keeps alive.
 
-use futures_util::{SinkExt, StreamExt};
-use harness::{Client, TcpStream, connect};
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use harness::tls::{TlsStream, secure};
+use harness::{Client, Mode, TcpStream, connect, offered};
 use sockudo_ws::client::WebSocketClient;
-use sockudo_ws::{Config, Http1, Message, WebSocketStream};
+use sockudo_ws::{
+    CompressedWebSocketStream, Config, DeflateConfig, Error, Http1, Message, Result, WebSocketStream,
+};
 
-struct Sockudo(WebSocketStream<TcpStream>);
+struct Sockudo<W>(W);
 
-impl Client for Sockudo {
+/// Without its keep-alive, as most others are.
+fn silent() -> Config {
+    Config::builder().auto_ping(false).idle_timeout(0).build()
+}
+
+trait Open: Stream<Item = Result<Message>> + Sink<Message, Error = Error> + Unpin + Sized {
+    async fn open(addr: &str, path: &str) -> Self;
+}
+
+impl Open for WebSocketStream<TcpStream> {
     async fn open(addr: &str, path: &str) -> Self {
         let stream = connect(addr).await;
+        let client = WebSocketClient::<Http1>::new(silent());
+        client.connect_raw(stream, addr, path, None).await.expect("the server accepts").0
+    }
+}
+
+impl Open for WebSocketStream<TlsStream> {
+    async fn open(addr: &str, path: &str) -> Self {
+        let stream = secure(connect(addr).await).await;
+        let client = WebSocketClient::<Http1>::new(silent());
+        client.connect_raw(stream, addr, path, None).await.expect("the server accepts").0
+    }
+}
+
+impl Open for WebSocketStream<sockudo_ws::Stream<Http1>> {
+    async fn open(addr: &str, path: &str) -> Self {
         let client = WebSocketClient::<Http1>::new(Config::default());
-        Self(client.connect_raw(stream, addr, path, None).await.expect("the server accepts").0)
+        client.connect_to_url(&format!("ws://{addr}{path}"), None).await.expect("the server accepts").0
+    }
+}
+
+impl Open for CompressedWebSocketStream<TcpStream> {
+    async fn open(addr: &str, path: &str) -> Self {
+        let mut stream = connect(addr).await;
+        let agreed = offered(&mut stream, addr, path, Some("permessage-deflate")).await;
+        assert_eq!(agreed.as_deref(), Some("permessage-deflate"));
+        Self::client(stream, silent(), DeflateConfig::default())
+    }
+}
+
+impl<W: Open> Client for Sockudo<W> {
+    async fn open(addr: &str, path: &str) -> Self {
+        Self(W::open(addr, path).await)
     }
 
     #[inline]
@@ -36,5 +79,10 @@ impl Client for Sockudo {
 }
 
 fn main() {
-    harness::run::<Sockudo>("sockudo-ws");
+    match harness::mode() {
+        Mode::Best => harness::run::<Sockudo<WebSocketStream<TcpStream>>>("sockudo-ws"),
+        Mode::Default => harness::run::<Sockudo<WebSocketStream<sockudo_ws::Stream<Http1>>>>("sockudo-ws"),
+        Mode::Tls => harness::run::<Sockudo<WebSocketStream<TlsStream>>>("sockudo-ws"),
+        Mode::Deflate => harness::run::<Sockudo<CompressedWebSocketStream<TcpStream>>>("sockudo-ws"),
+    }
 }

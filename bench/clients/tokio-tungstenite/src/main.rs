@@ -1,16 +1,42 @@
-//! tokio-tungstenite: `Stream` and `Sink`, its own handshake, its default buffers of 128 KiB. It checks UTF-8.
+//! tokio-tungstenite: `Stream` and `Sink`, its own handshake, its default buffers of 128 KiB. It checks UTF-8. By default
+//! it dials by itself, into a stream that may be TLS.
 
 use futures_util::{SinkExt, StreamExt};
-use harness::{Client, TcpStream, connect};
+use harness::tls::{TlsStream, secure};
+use harness::{Client, Mode, TcpStream, connect};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async};
 
-struct Tungstenite(WebSocketStream<TcpStream>);
+struct Tungstenite<S>(WebSocketStream<S>);
 
-impl Client for Tungstenite {
-    async fn open(addr: &str, path: &str) -> Self {
+trait Open: AsyncRead + AsyncWrite + Unpin + Sized {
+    async fn open(addr: &str, path: &str) -> WebSocketStream<Self>;
+}
+
+impl Open for TcpStream {
+    async fn open(addr: &str, path: &str) -> WebSocketStream<Self> {
         let stream = connect(addr).await;
-        Self(client_async(format!("ws://{addr}{path}"), stream).await.expect("the server accepts").0)
+        client_async(format!("ws://{addr}{path}"), stream).await.expect("the server accepts").0
+    }
+}
+
+impl Open for TlsStream {
+    async fn open(addr: &str, path: &str) -> WebSocketStream<Self> {
+        let stream = secure(connect(addr).await).await;
+        client_async(format!("ws://{addr}{path}"), stream).await.expect("the server accepts").0
+    }
+}
+
+impl Open for MaybeTlsStream<TcpStream> {
+    async fn open(addr: &str, path: &str) -> WebSocketStream<Self> {
+        connect_async(format!("ws://{addr}{path}")).await.expect("the server accepts").0
+    }
+}
+
+impl<S: Open> Client for Tungstenite<S> {
+    async fn open(addr: &str, path: &str) -> Self {
+        Self(S::open(addr, path).await)
     }
 
     #[inline]
@@ -39,5 +65,9 @@ impl Client for Tungstenite {
 }
 
 fn main() {
-    harness::run::<Tungstenite>("tokio-tungstenite");
+    match harness::mode() {
+        Mode::Default => harness::run::<Tungstenite<MaybeTlsStream<TcpStream>>>("tokio-tungstenite"),
+        Mode::Tls => harness::run::<Tungstenite<TlsStream>>("tokio-tungstenite"),
+        _ => harness::run::<Tungstenite<TcpStream>>("tokio-tungstenite"),
+    }
 }

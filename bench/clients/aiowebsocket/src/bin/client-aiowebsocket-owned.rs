@@ -1,13 +1,17 @@
-//! This library, owned: `recv` and shared payloads.
+//! This library as it comes: `recv` and shared payloads, keep-alive on.
 
 use aiowebsocket::{Message, WebSocket};
-use harness::Client;
+use harness::{Client, Mode, tls};
 
 struct Owned(WebSocket);
 
 impl Client for Owned {
     async fn open(addr: &str, path: &str) -> Self {
-        Self(aiowebsocket::connect(format!("ws://{addr}{path}").as_str()).await.expect("the server accepts"))
+        let connect = match harness::mode() {
+            Mode::Tls => aiowebsocket::connect(format!("wss://{addr}{path}").as_str()).tls(tls::config()),
+            _ => aiowebsocket::connect(format!("ws://{addr}{path}").as_str()),
+        };
+        Self(connect.await.expect("the server accepts"))
     }
 
     #[inline]

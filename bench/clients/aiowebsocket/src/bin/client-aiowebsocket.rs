@@ -1,13 +1,17 @@
-//! This library, lent: `recv_ref` and borrowed payloads.
+//! This library, lent: `recv_ref` and borrowed payloads, without keep-alive, as most peers are.
 
 use aiowebsocket::{MessageRef, WebSocket};
-use harness::Client;
+use harness::{Client, Mode, tls};
 
 struct Lent(WebSocket);
 
 impl Client for Lent {
     async fn open(addr: &str, path: &str) -> Self {
-        Self(aiowebsocket::connect(format!("ws://{addr}{path}").as_str()).await.expect("the server accepts"))
+        let connect = match harness::mode() {
+            Mode::Tls => aiowebsocket::connect(format!("wss://{addr}{path}").as_str()).tls(tls::config()),
+            _ => aiowebsocket::connect(format!("ws://{addr}{path}").as_str()),
+        };
+        Self(connect.no_keepalive().await.expect("the server accepts"))
     }
 
     #[inline]

@@ -1,0 +1,31 @@
+//! TLS by rustls on blocking sockets, with a certificate that is made when the server starts.
+
+use std::io;
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// A configuration with a certificate for 127.0.0.1, which is written to `certificate`. Sessions can be resumed, as by default.
+pub fn config(certificate: &Path) -> Arc<ServerConfig> {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    std::fs::write(certificate, cert.pem()).expect("the file can be written");
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = versions.expect("ring has them").with_no_client_auth();
+    Arc::new(config.with_single_cert(vec![cert.der().clone()], key).expect("a key that fits"))
+}
+
+/// A stream whose handshake happens while it is read.
+pub fn accept(
+    config: &Arc<ServerConfig>,
+    stream: TcpStream,
+) -> io::Result<StreamOwned<ServerConnection, TcpStream>> {
+    let session = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
+    Ok(StreamOwned::new(session, stream))
+}
