@@ -79,6 +79,9 @@ async fn refusal(answer: &'static [u8]) -> Error {
 #[tokio::test]
 async fn messages_of_all_sizes_come_back() {
     let mut ws = connect(echo_server().await).await.expect("open");
+    // Offered and accepted by default.
+    #[cfg(feature = "deflate")]
+    assert_eq!(ws.compression().map(ToString::to_string).as_deref(), Some("permessage-deflate"));
     let mut rng = Rng::new();
     for length in [0, 1, 30, 31, 125, 126, 4096, 32_768, 32_769, 65_535, 65_536, 1 << 20, (4 << 20) + 1] {
         let bytes = rng.bytes(length);
