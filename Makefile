@@ -57,7 +57,7 @@ conformance: ## all of Autobahn's cases against each face; FACES=tokio-client fo
 
 fuzz: ## each target for FUZZ_SECONDS (600), one after the other (needs cargo-fuzz)
 	@$(CARGO) fuzz --version
-	for target in parts frames request response address proxy tunnel pair tungstenite; do fuzz/run $$target $(FUZZ_SECONDS) || exit 1; done
+	for target in parts frames request response address inflate deflate proxy tunnel pair tungstenite; do fuzz/run $$target $(FUZZ_SECONDS) || exit 1; done
 
 soak: ## a server that is killed 50 times; references and memory of the Python package over a million messages and 5,000 connections
 	@$(CARGO) --version

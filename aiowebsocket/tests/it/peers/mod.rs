@@ -6,8 +6,11 @@
 
 mod clients;
 mod compression;
+mod daemons;
+mod fronts;
 mod pins;
 mod process;
+mod proxies;
 mod servers;
 
 use std::fmt::Display;
@@ -82,14 +85,16 @@ fn is_there(peer: &str) -> bool {
 
 fn is_installed(peer: &str) -> bool {
     match peer {
-        "websockets" | "aiohttp" | "uvicorn" => {
+        "websockets" | "aiohttp" | "uvicorn" | "proxy.py" => {
+            let package = peer.trim_end_matches(".py");
             std::fs::read_dir(local().join("venv/lib")).is_ok_and(|found| {
-                found.flatten().any(|lib| lib.path().join("site-packages").join(peer).is_dir())
+                found.flatten().any(|lib| lib.path().join("site-packages").join(package).is_dir())
             })
         }
         "ws" => local().join("node_modules/ws").is_dir() && on_path("node").is_some(),
         "bun" => local().join("node_modules/.bin/bun").exists(),
         "chromium" => chromium().exists(),
+        "tinyproxy" | "squid" | "microsocks" | "nginx" | "haproxy" => daemons::program(peer).is_file(),
         _ => unreachable!("{peer} is no peer"),
     }
 }

@@ -80,6 +80,11 @@ impl Process {
         }
     }
 
+    /// Whether it is over.
+    pub(super) fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
     /// Kills it at once: the kernel ends its connections, nobody says goodbye.
     pub(super) fn kill(&mut self) {
         let group = format!("-{}", self.child.id());
