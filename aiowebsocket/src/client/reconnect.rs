@@ -388,9 +388,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Call<'_, '_, S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Drop for Call<'_, '_, S> {
     fn drop(&mut self) {
-        if let (Some(message), Some(target)) = (self.message.take(), self.target)
-            && !self.driver.has_left(target)
-        {
+        if let (Some(message), Some(target)) = (self.message.take(), self.target) {
             self.unsent.keep(target, message);
         }
     }
