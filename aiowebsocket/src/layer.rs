@@ -142,7 +142,10 @@ pub enum TlsFault {
     /// The server's certificate was revoked.
     Revoked,
     /// The server's certificate is not the one that was pinned.
-    NotPinned,
+    NotPinned {
+        /// The SHA-256 fingerprint of the one that it has.
+        presented: [u8; 32],
+    },
     /// The server's certificate is wrong in another way.
     BadCertificate,
     /// The two ends have no version, cipher or protocol in common.
@@ -199,12 +202,13 @@ impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.fault {
             TlsFault::Expired { not_after: Some(at) } => {
-                write!(f, "the server's certificate has expired ({at} s after 1970)")?;
+                write!(f, "the server's certificate has expired ({})", Date(*at))?;
             }
             TlsFault::Expired { not_after: None } => f.write_str("the server's certificate has expired")?,
             TlsFault::NotYetValid { not_before: Some(at) } => write!(
                 f,
-                "the server's certificate is not valid yet ({at} s after 1970), or the clock here is wrong"
+                "the server's certificate is not valid yet ({}), or the clock here is wrong",
+                Date(*at)
             )?,
             TlsFault::NotYetValid { not_before: None } => {
                 f.write_str("the server's certificate is not valid yet, or the clock here is wrong")?;
@@ -221,7 +225,10 @@ impl fmt::Display for TlsError {
                 "the server's certificate was issued by somebody who is not trusted here: a private CA wants its certificate in the options",
             )?,
             TlsFault::Revoked => f.write_str("the server's certificate was revoked")?,
-            TlsFault::NotPinned => f.write_str("the server's certificate is not the one that was pinned")?,
+            TlsFault::NotPinned { presented } => {
+                f.write_str("the server's certificate is not the one that was pinned: its SHA-256 is ")?;
+                presented.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+            }
             TlsFault::BadCertificate => {
                 f.write_str("the peer's certificate cannot be used")?;
                 self.write_cause(f)?;
@@ -270,6 +277,25 @@ impl TlsError {
     }
 }
 
+/// Seconds since 1970 as a day in UTC, such as `2002-01-01`.
+struct Date(u64);
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Years begin in March here, so that the day of a leap year is the last, and 400 of them are one length. A certificate
+        // can say no year beyond 9999; what could is shown as that.
+        const LAST: u64 = 253_402_300_799;
+        let days = self.0.min(LAST) / 86_400 + 719_468;
+        let (era, day) = (days / 146_097, days % 146_097);
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+        write!(f, "{:04}-{month:02}-{day:02}", era * 400 + year + next)
+    }
+}
+
 /// A name out of a certificate, which may say anything.
 fn shown(name: &str) -> String {
     name.chars().take(100).flat_map(char::escape_debug).collect()
@@ -278,5 +304,30 @@ fn shown(name: &str) -> String {
 impl std::error::Error for TlsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.cause.as_ref().map(|cause| &**cause as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Date;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        let leap =
+            |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+        let mut seconds = 0;
+        for year in 1970..=9999 {
+            let february = if leap(year) { 29 } else { 28 };
+            for (month, days) in
+                [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31].into_iter().enumerate()
+            {
+                for day in [1, days] {
+                    let shown = Date(seconds + (day - 1) * 86_400 + 86_399).to_string();
+                    assert_eq!(shown, format!("{year:04}-{:02}-{day:02}", month + 1));
+                }
+                seconds += days * 86_400;
+            }
+        }
+        assert_eq!(Date(u64::MAX).to_string(), "9999-12-31");
     }
 }

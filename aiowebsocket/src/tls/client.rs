@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 use super::error::of_configuration;
+use super::files::Source;
 use super::pin::Judge;
 use super::provider;
 use super::session::Session;
@@ -78,10 +78,7 @@ impl Tls {
     /// # Errors
     /// The file cannot be read, or holds no certificate.
     pub fn ca_file(self, path: impl AsRef<Path>) -> Result<Self, TlsOptionError> {
-        let roots = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(of_configuration)?;
-        self.ca(roots)
+        Ok(self.ca(Source::File(path.as_ref()).certificates()?))
     }
 
     /// The same, from memory.
@@ -89,16 +86,11 @@ impl Tls {
     /// # Errors
     /// It holds no certificate.
     pub fn ca_pem(self, pem: &[u8]) -> Result<Self, TlsOptionError> {
-        let roots = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-        self.ca(roots.map_err(of_configuration)?)
+        Ok(self.ca(Source::Memory(pem).certificates()?))
     }
 
-    fn ca(self, roots: Vec<CertificateDer<'static>>) -> Result<Self, TlsOptionError> {
-        if roots.is_empty() {
-            let none = std::io::Error::new(std::io::ErrorKind::InvalidData, "there is no certificate in it");
-            return Err(of_configuration(none));
-        }
-        Ok(self.with(|options| options.roots.extend(roots)))
+    fn ca(self, roots: Vec<CertificateDer<'static>>) -> Self {
+        self.with(|options| options.roots.extend(roots))
     }
 
     /// Trusts the certificates given with [`ca_file`](Self::ca_file) alone, and not the operating system's.
@@ -113,9 +105,7 @@ impl Tls {
     /// # Errors
     /// The file cannot be read, or holds no list.
     pub fn crl_file(self, path: impl AsRef<Path>) -> Result<Self, TlsOptionError> {
-        let crls = CertificateRevocationListDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(of_configuration)?;
+        let crls = Source::File(path.as_ref()).revocation_lists()?;
         Ok(self.with(|options| options.crls.extend(crls)))
     }
 
@@ -128,10 +118,8 @@ impl Tls {
         chain: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> Result<Self, TlsOptionError> {
-        let chain = CertificateDer::pem_file_iter(chain)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(of_configuration)?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(of_configuration)?;
+        let chain = Source::File(chain.as_ref()).certificates()?;
+        let key = Source::File(key.as_ref()).key()?;
         Ok(self.with(|options| options.identity = Some((chain, Arc::new(key)))))
     }
 

@@ -47,7 +47,10 @@ fn of_certificate(error: &CertificateError) -> TlsFault {
         }
         CertificateError::UnknownIssuer => TlsFault::UnknownIssuer,
         CertificateError::Revoked => TlsFault::Revoked,
-        CertificateError::Other(other) if other.0.is::<NotPinned>() => TlsFault::NotPinned,
+        CertificateError::Other(other) => match other.0.downcast_ref() {
+            Some(&NotPinned(presented)) => TlsFault::NotPinned { presented },
+            None => TlsFault::BadCertificate,
+        },
         _ => TlsFault::BadCertificate,
     }
 }

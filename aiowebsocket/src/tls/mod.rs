@@ -5,12 +5,14 @@
 
 mod client;
 mod error;
+mod files;
 mod pin;
 mod server;
 mod session;
 
 pub use client::{Tls, TlsOptionError};
-pub use server::{server_config, server_layer};
+pub use pin::fingerprint_sha256;
+pub use server::{server_config, server_config_pem, server_layer};
 
 use std::sync::Arc;
 

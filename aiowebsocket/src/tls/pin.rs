@@ -11,9 +11,9 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 
-/// The certificate is none of those that were pinned.
+/// The certificate is none of those that were pinned; this is its fingerprint.
 #[derive(Debug)]
-pub(super) struct NotPinned;
+pub(super) struct NotPinned(pub(super) [u8; 32]);
 
 impl fmt::Display for NotPinned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,11 +42,13 @@ impl Judge {
     }
 }
 
-/// The SHA-256 of a certificate, by the hash of the crypto provider.
-fn fingerprint(certificate: &CertificateDer<'_>) -> Vec<u8> {
+/// The SHA-256 fingerprint of a certificate (DER), for [`Tls::pin_sha256`](super::Tls::pin_sha256): what
+/// `openssl x509 -fingerprint -sha256` shows.
+pub fn fingerprint_sha256(certificate: &[u8]) -> [u8; 32] {
     let suite = rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
     let suite = suite.tls13().expect("a suite of TLS 1.3");
-    suite.common.hash_provider.hash(certificate).as_ref().to_vec()
+    let hash = suite.common.hash_provider.hash(certificate);
+    hash.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 impl ServerCertVerifier for Judge {
@@ -58,12 +60,12 @@ impl ServerCertVerifier for Judge {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match &self.pins {
-            Some(pins) if !pins.iter().any(|pin| fingerprint(end_entity) == pin) => {
-                Err(CertificateError::Other(OtherError(Arc::new(NotPinned))).into())
-            }
-            _ => Ok(ServerCertVerified::assertion()),
+        let Some(pins) = &self.pins else { return Ok(ServerCertVerified::assertion()) };
+        let presented = fingerprint_sha256(end_entity);
+        if pins.contains(&presented) {
+            return Ok(ServerCertVerified::assertion());
         }
+        Err(CertificateError::Other(OtherError(Arc::new(NotPinned(presented)))).into())
     }
 
     fn verify_tls12_signature(

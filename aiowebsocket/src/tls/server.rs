@@ -1,13 +1,13 @@
-//! The configuration of a server from two files.
+//! The configuration of a server from two files, or what is in them.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::error::of_configuration;
+use super::files::Source;
 use super::provider;
 use super::session::Session;
 use crate::layer::{Layer, TlsError};
@@ -23,10 +23,22 @@ pub fn server_config(
     certificates: impl AsRef<Path>,
     key: impl AsRef<Path>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain = CertificateDer::pem_file_iter(certificates)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(of_configuration)?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(of_configuration)?;
+    let (chain, key) = (Source::File(certificates.as_ref()), Source::File(key.as_ref()));
+    configuration(chain.certificates()?, key.key()?)
+}
+
+/// The same, from memory.
+///
+/// # Errors
+/// As [`server_config`].
+pub fn server_config_pem(certificates: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, TlsError> {
+    configuration(Source::Memory(certificates).certificates()?, Source::Memory(key).key()?)
+}
+
+fn configuration(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))

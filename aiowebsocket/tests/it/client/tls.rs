@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use aiowebsocket::tls::{fingerprint_sha256, server_config, server_config_pem};
 use aiowebsocket::{
     CloseCode, Config, Error, Milestone, OpenStep, Tls, TlsFault, WebSocket, accept, connect,
 };
@@ -166,18 +167,18 @@ async fn a_pinned_certificate_is_the_only_one_that_is_taken() {
     // Neither its name nor its dates nor its issuer matter.
     let server = authority.server(Wrong::Expired);
     let url = echo(server.server_config(DEFAULT_VERSIONS, None)).await;
-    let pin = |issued: &Issued| {
-        let hash = rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
-        let hash = hash.tls13().expect("a suite of TLS 1.3").common.hash_provider;
-        <[u8; 32]>::try_from(hash.hash(&issued.der()).as_ref()).expect("SHA-256")
-    };
+    let pin = |issued: &Issued| fingerprint_sha256(&issued.der());
     let other = authority.server(Wrong::Nothing);
     connect(&url).tls(Tls::new().pin_sha256(pin(&server))).await.expect("it is the pinned one");
     connect(&url)
         .tls(Tls::new().pin_sha256(pin(&other)).pin_sha256(pin(&server)))
         .await
         .expect("it is one of those that were pinned");
-    assert_eq!(fault(&url, Tls::new().pin_sha256(pin(&other))).await, TlsFault::NotPinned);
+    let presented = pin(&server);
+    assert_eq!(fault(&url, Tls::new().pin_sha256(pin(&other))).await, TlsFault::NotPinned { presented });
+    // FIPS 180-2 B.1.
+    let abc = fingerprint_sha256(b"abc").map(|byte| format!("{byte:02x}")).concat();
+    assert_eq!(abc, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 #[tokio::test]
@@ -185,7 +186,7 @@ async fn verification_is_off_only_where_that_is_said() {
     let authority = Authority::new();
     let url = echo(authority.server(Wrong::OtherHost).server_config(DEFAULT_VERSIONS, None)).await;
     connect(&url).tls(Tls::new().dangerously_without_verification()).await.expect("anything goes");
-    assert_ne!(fault(&url, Tls::new()).await, TlsFault::NotPinned);
+    assert!(!matches!(fault(&url, Tls::new()).await, TlsFault::NotPinned { .. }));
 }
 
 #[tokio::test]
@@ -202,6 +203,41 @@ async fn a_client_shows_its_certificate() {
         comes_back(&mut ws, 1_000, &mut Rng::new()).await;
         let refused = fault(&url, trusting(&authority)).await;
         assert!(matches!(refused, TlsFault::Refused { .. }), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_made_of_two_files_or_what_is_in_them() {
+    let authority = Authority::new();
+    let issued = authority.server(Wrong::Nothing);
+    let files = issued.files();
+    let (certificate, key) = (files.path("certificate.pem"), files.path("key.pem"));
+    for config in [
+        server_config(&certificate, &key),
+        server_config_pem(issued.certificate.as_bytes(), issued.key.as_bytes()),
+    ] {
+        let url = echo(config.expect("they belong together")).await;
+        let mut ws = connect(&url).tls(trusting(&authority)).await.expect("open");
+        comes_back(&mut ws, 1_000, &mut Rng::new()).await;
+    }
+
+    let other = authority.server(Wrong::Nothing).files();
+    let mixed = server_config(&certificate, other.path("key.pem")).expect_err("the key of another");
+    assert_eq!(mixed.fault(), &TlsFault::Configuration);
+    for (error, what) in [
+        (server_config(&key, &key).expect_err("no certificate"), "there is no certificate in it"),
+        (server_config(&certificate, &certificate).expect_err("no key"), "there is no private key in it"),
+        (server_config(files.path("missing"), &key).expect_err("no file"), "missing: "),
+        (Tls::new().ca_file(&key).expect_err("no certificate"), "key.pem: there is no certificate in it"),
+        (
+            Tls::new().client_certificate(&key, &key).expect_err("no certificate"),
+            "key.pem: there is no certificate",
+        ),
+        (Tls::new().client_certificate(&certificate, &certificate).expect_err("no key"), "no private key"),
+        (Tls::new().crl_file(&key).expect_err("no list"), "key.pem: there is no revocation list in it"),
+    ] {
+        assert_eq!(error.fault(), &TlsFault::Configuration);
+        assert!(error.to_string().contains(what), "{error}");
     }
 }
 
