@@ -1,6 +1,8 @@
 //! Heads as people may see them: what `-v` and logs show is pasted into bug reports.
 
-use http::header::SEC_WEBSOCKET_PROTOCOL;
+use std::borrow::Cow;
+
+use http::header::{LOCATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, StatusCode};
 
 use super::request::RequestHead;
@@ -35,16 +37,33 @@ pub(super) fn request(request: &RequestHead, bytes: &[u8]) -> String {
     shown
 }
 
-/// The response to a request: cookies, and a subprotocol that was offered as a secret, are left out.
+/// The response to a request: cookies, user, password and query of a Location, and a subprotocol that was offered as a secret,
+/// are left out.
 pub(super) fn response(status: StatusCode, headers: &HeaderMap, request: &RequestHead) -> String {
     let mut shown =
         format!("HTTP/1.1 {} {}\n", status.as_str(), status.canonical_reason().unwrap_or_default());
     for (name, value) in headers {
         let value = String::from_utf8_lossy(value.as_bytes());
         let is_secret = name == SEC_WEBSOCKET_PROTOCOL && request.is_secret_subprotocol(&value);
+        let value = if name == LOCATION { reference(&value) } else { value };
         put(&mut shown, name.as_str(), &value, is_secret);
     }
     shown
+}
+
+/// A reference without its userinfo and its query.
+fn reference(reference: &str) -> Cow<'_, str> {
+    let (path, query) = match reference.find(['?', '#']) {
+        Some(at) => (&reference[..at], "?…"),
+        None => (reference, ""),
+    };
+    // Whatever stands before an @ in the first segment may be a password, also where it is no authority.
+    let begin = path.find("//").map_or(0, |at| at + 2);
+    let end = path[begin..].find('/').map_or(path.len(), |at| begin + at);
+    match path[begin..end].rfind('@') {
+        Some(at) => Cow::Owned(format!("{}…{}{query}", &path[..begin], &path[begin + at..])),
+        None => Cow::Owned(format!("{path}{query}")),
+    }
 }
 
 fn put(shown: &mut String, name: &str, value: &str, is_secret: bool) {
@@ -52,5 +71,26 @@ fn put(shown: &mut String, name: &str, value: &str, is_secret: bool) {
     match is_secret {
         true => shown.push_str(&format!("{name}: ({} bytes, not shown)\n", value.len())),
         false => shown.push_str(&format!("{name}: {value}\n")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reference;
+
+    #[test]
+    fn a_location_is_shown_without_user_and_query() {
+        for (location, shown) in [
+            ("/feed", "/feed"),
+            ("/feed?token=secret", "/feed?…"),
+            ("/a@b", "/a@b"),
+            ("wss://user:secret@host/feed?token=secret#secret", "wss://…@host/feed?…"),
+            ("//secret@host", "//…@host"),
+            ("wss://a:secret@b:secret@host#secret", "wss://…@host?…"),
+            ("user:secret@host/feed", "…@host/feed"),
+            ("", ""),
+        ] {
+            assert_eq!(reference(location), shown);
+        }
     }
 }
