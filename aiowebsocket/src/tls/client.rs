@@ -10,7 +10,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
-use super::error::of_configuration;
+use super::error::{of_configuration, of_identity};
 use super::files::Source;
 use super::pin::Judge;
 use super::provider;
@@ -197,7 +197,7 @@ impl Options {
         match &self.identity {
             None => Ok(builder.with_no_client_auth()),
             Some((chain, key)) => {
-                builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(of_configuration)
+                builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(of_identity)
             }
         }
     }

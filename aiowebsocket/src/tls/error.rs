@@ -1,5 +1,7 @@
 //! What rustls says, as what is wrong and whose fault it is.
 
+use std::fmt;
+
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
 use super::pin::NotPinned;
@@ -24,6 +26,32 @@ pub(super) fn of_server(error: &Error) -> TlsError {
     TlsError::caused(fault, error.clone())
 }
 
+/// A certificate and a key of our own that cannot be used.
+pub(super) fn of_identity(error: Error) -> TlsError {
+    match error {
+        Error::InconsistentKeys(_) => of_configuration(Mismatch),
+        error => of_configuration(error),
+    }
+}
+
+/// The key is not the certificate's.
+#[derive(Debug)]
+struct Mismatch;
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the private key belongs to another certificate")
+    }
+}
+
+impl std::error::Error for Mismatch {}
+
+/// The name in `DnsName("example.com")` or `IpAddress(192.0.2.1)`, which is how rustls gives it.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, inner)| inner.strip_suffix(')')).unwrap_or(name);
+    inner.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(inner)
+}
+
 /// Options or files that cannot be used.
 pub(super) fn of_configuration(error: impl std::error::Error + Send + Sync + 'static) -> TlsError {
     TlsError::caused(TlsFault::Configuration, error)
@@ -43,7 +71,8 @@ fn of_certificate(error: &CertificateError) -> TlsFault {
             TlsFault::WrongHost { expected: "this host".to_owned(), presented: Vec::new() }
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            TlsFault::WrongHost { expected: expected.to_str().into_owned(), presented: presented.clone() }
+            let presented = presented.iter().map(|name| bare(name).to_owned()).collect();
+            TlsFault::WrongHost { expected: expected.to_str().into_owned(), presented }
         }
         CertificateError::UnknownIssuer => TlsFault::UnknownIssuer,
         CertificateError::Revoked => TlsFault::Revoked,

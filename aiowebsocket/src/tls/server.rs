@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::error::of_configuration;
+use super::error::{of_configuration, of_identity};
 use super::files::Source;
 use super::provider;
 use super::session::Session;
@@ -41,8 +41,10 @@ fn configuration(
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(of_configuration)?;
+        .map_err(of_configuration)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(of_identity)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(of_configuration)?;
     Ok(Arc::new(config))
