@@ -29,8 +29,14 @@ Examples:
       Follows a feed until the server closes it.
   aiows connect --binary ws://127.0.0.1:8765/ <in.bin >out.bin
       Bytes, untouched in both directions.
-  aiows connect -v -H 'Authorization: Bearer …' -s chat -o https://example.com ws://127.0.0.1:8765/
-      Shows what is said while the connection opens.
+  aiows connect -v -s chat -o https://example.com ws://127.0.0.1:8765/
+      Shows what is said while the connection opens, and how long each step takes.
+  aiows connect --bearer @token.txt wss://example.com/feed
+      Over TLS, with a token that stands in no command line.
+  aiows connect --cacert ca.pem --cert me.pem --key me.key wss://feed.internal/
+      A server of a private CA, which wants a certificate of ours.
+  aiows connect --proxy socks5h://127.0.0.1:1080 wss://example.com/feed
+      Through a proxy, whatever the environment says.
 
 In a pipe, standard output has the messages and nothing else; without --binary, binary messages are left out. \
 Lines are sent without their line end; each text message is written with one. At a terminal, control characters \
@@ -42,10 +48,13 @@ const SERVE_EXAMPLES: &str = "\
 Examples:
   aiows serve                        echo on ws://127.0.0.1:8765/
   aiows serve 0                      on a free port, which the first line tells
+  aiows serve --tls                  over TLS, with a certificate made for this run
+  aiows serve --cert server.pem --key server.key 0.0.0.0:8443
+                                     with one of yours, open to the network
   aiows serve --broadcast 0.0.0.0:9000
                                      a chat room, open to the network
 
-The first line of standard output is \"listening on ws://…/\". Every path and every Origin is served. Ctrl-C and \
+The first line of standard output is \"listening on ws://…/\", or wss:// with TLS. Every path and every Origin is served. Ctrl-C and \
 SIGTERM are its proper end: nobody is accepted any more, every connection is closed with 1001 within 3 seconds, and \
 the exit code is 0.
 ";

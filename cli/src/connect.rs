@@ -8,28 +8,28 @@ use aiowebsocket::{CloseCode, Error, Receiver, Sender, WebSocket};
 use clap::Args;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::clock::seconds;
-use crate::exit::{Exit, Failure, Outcome, Place, name};
+use crate::exit::{Exit, Failure, Outcome, name};
 use crate::input::{self, Input};
 use crate::output::{Output, Style, standard_output};
+use crate::place::Place;
+use crate::reconnect::{self, Manner};
+use crate::say::tell;
 use crate::signal::{Signal, Signals};
-use crate::target::{Target, open_in_steps, tell};
+use crate::target::Target;
 use crate::terminal::Terminal;
 
 /// How long a person who pressed Ctrl-C waits for a server that does not answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// After the end of the input: this long without a message, and there is no answer to wait for any more. A server has no
 /// way to say that it answered everything, and many stop answering when they see a Close frame.
-const QUIET: Duration = Duration::from_secs(1);
+pub(crate) const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub(crate) struct ConnectOptions {
-    #[command(flatten)]
-    target: Target,
-
     /// Sends and writes bytes instead of lines
     ///
     /// Standard input is sent as binary messages, each what one read gave, up to 64 KiB; at a terminal, each line. Payloads
@@ -48,11 +48,35 @@ pub(crate) struct ConnectOptions {
     /// When standard input has ended: closes once nothing has arrived for this long; "forever" waits for the server
     #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = linger)]
     linger: Linger,
+
+    /// Sends this message first, before standard input; may be given several times
+    ///
+    /// With --reconnect, whenever a connection opens: what subscribes to a feed.
+    #[arg(long = "send", value_name = "MESSAGE")]
+    greetings: Vec<String>,
+
+    /// Connects again when the connection is lost, after a random time that grows up to this many seconds [default: 60]
+    ///
+    /// And tries again where the first connection fails. What standard input says is sent once: to the connection that is there,
+    /// or to the next. An error that would come again ends it: a refusal (4xx but for 408, 425 and 429), a certificate that is not trusted,
+    /// a complaint of the server about what was sent. Retry-After and the close codes 1012 and 1013 are heeded.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "60",
+        value_parser = seconds
+    )]
+    reconnect: Option<Duration>,
+
+    #[command(flatten)]
+    target: Target,
 }
 
 /// `None` for ever.
 #[derive(Clone, Copy, Debug)]
-struct Linger(Option<Duration>);
+pub(crate) struct Linger(pub(crate) Option<Duration>);
 
 fn linger(text: &str) -> Result<Linger, String> {
     match text {
@@ -64,19 +88,25 @@ fn linger(text: &str) -> Result<Linger, String> {
 /// Runs until the server closes, the input ends, or somebody wants it to stop.
 pub(crate) async fn run(options: &ConnectOptions) -> Outcome {
     let place = options.target.place()?;
+    let connect = options.target.connect(&place, options.ping)?;
     let mut signals = Signals::new()?;
-    let connect = options.target.connect(options.ping);
-    if options.target.verbose && !place.is_secure {
-        let ws = signals.or(open_in_steps(&place, connect)).await?.map_err(|error| place.failure(&error))?;
-        talk(ws, options, &place, &mut signals).await
-    } else {
-        let ws = signals.or(connect.into_future()).await?.map_err(|error| place.failure(&error))?;
-        talk(ws, options, &place, &mut signals).await
+    let began = Instant::now();
+    if let Some(most) = options.reconnect {
+        signals.end_after(began, options.target.max_time());
+        let console = Console::open(options, &place);
+        let linger = console.linger(options);
+        let verbose = options.target.verbose;
+        let manner = Manner { most, greetings: &options.greetings, linger, verbose };
+        return reconnect::talk(connect, console, manner, &place, &mut signals).await;
     }
+    // While it opens, the limit on that counts, whose error names the step.
+    let ws = signals.or(connect.into_future()).await?.map_err(|error| place.failure(&error))?;
+    signals.end_after(began, options.target.max_time());
+    talk(ws, options, &place, &mut signals).await
 }
 
 /// Why a conversation is over.
-enum End {
+pub(crate) enum End {
     /// The input has ended, and nothing has arrived for long enough.
     Input,
     /// The server closed cleanly.
@@ -88,12 +118,13 @@ async fn talk<S>(ws: WebSocket<S>, options: &ConnectOptions, place: &Place, sign
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Console { terminal, mut input, mut output } = Console::open(options, place);
-    // Whoever presses Ctrl-D has seen what there is.
-    let linger = if terminal.is_some() { Linger(Some(Duration::ZERO)) } else { options.linger };
+    let console = Console::open(options, place);
+    let linger = console.linger(options);
+    let Console { terminal, mut input, mut output } = console;
     // Two halves, for a server that answers stops reading while nobody reads its answers.
     let (sender, mut receiver) = ws.split();
-    let talking = converse(&sender, &mut receiver, &mut input, &mut output, linger, place);
+    let given = Given { greetings: &options.greetings, input: &mut input };
+    let talking = converse(&sender, &mut receiver, given, &mut output, linger, place);
     let end = signals.or(talking).await.unwrap_or_else(|signal| Ok(End::Signal(signal)));
     // A second signal waits for nobody.
     let end = signals.or(finish(&sender, &receiver, output, end, place)).await?;
@@ -104,10 +135,10 @@ where
     if options.target.verbose || (was_interactive && matches!(end, Ok(End::Server))) {
         tell(&format!("* closed: {}", name(sender.close_code().unwrap_or(CloseCode::ABNORMAL))));
     }
-    Ok(match end? {
-        End::Input | End::Server => Exit::Success,
-        End::Signal(signal) => signal.exit(),
-    })
+    match end? {
+        End::Input | End::Server => Ok(Exit::Success),
+        End::Signal(signal) => Err(signal.into()),
+    }
 }
 
 /// Closes the connection, and writes out what arrived.
@@ -145,7 +176,7 @@ where
 async fn converse<S>(
     sender: &Sender<S>,
     receiver: &mut Receiver<S>,
-    input: &mut mpsc::Receiver<Input>,
+    given: Given<'_>,
     output: &mut Output,
     linger: Linger,
     place: &Place,
@@ -153,7 +184,7 @@ async fn converse<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut sending = pin!(send_all(sender, input));
+    let mut sending = pin!(send_all(sender, given));
     let mut is_sending = true;
     // Why the input cannot be used any further: told after the answers to what came before.
     let mut fault = None;
@@ -183,11 +214,21 @@ where
     }
 }
 
+/// What there is to send.
+struct Given<'a> {
+    greetings: &'a [String],
+    input: &'a mut mpsc::Receiver<Input>,
+}
+
 /// Sends what is given up to its end (`None`) or to what is no message; what waits together leaves with one write.
-async fn send_all<S>(sender: &Sender<S>, input: &mut mpsc::Receiver<Input>) -> Result<Option<Input>, Error>
+async fn send_all<S>(sender: &Sender<S>, given: Given<'_>) -> Result<Option<Input>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let Given { greetings, input } = given;
+    for greeting in greetings {
+        sender.feed(greeting).await?;
+    }
     loop {
         let given = match input.try_recv() {
             Ok(given) => Some(given),
@@ -208,10 +249,10 @@ where
 }
 
 /// Where input comes from and output goes to.
-struct Console {
-    terminal: Option<Terminal>,
-    input: mpsc::Receiver<Input>,
-    output: Output,
+pub(crate) struct Console {
+    pub(crate) terminal: Option<Terminal>,
+    pub(crate) input: mpsc::Receiver<Input>,
+    pub(crate) output: Output,
 }
 
 impl Console {
@@ -221,7 +262,8 @@ impl Console {
         let is_screen = stdout().is_terminal();
         let is_keyboard = stdin().is_terminal();
         if is_screen && is_keyboard {
-            tell(&format!("connected to {}; Enter sends a line, Ctrl-D closes", place.url));
+            let state = if options.reconnect.is_some() { "connecting" } else { "connected" };
+            tell(&format!("{state} to {}; Enter sends a line, Ctrl-D closes", place.url));
         }
         if is_screen
             && is_keyboard
@@ -240,5 +282,11 @@ impl Console {
         };
         let output = Output::new(style, json, standard_output());
         Self { terminal: None, input: input::read(binary), output }
+    }
+
+    /// How long the end of the input is outlasted.
+    fn linger(&self, options: &ConnectOptions) -> Linger {
+        // Whoever presses Ctrl-D has seen what there is.
+        if self.terminal.is_some() { Linger(Some(Duration::ZERO)) } else { options.linger }
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use aiowebsocket::{CloseCode, EchoServer};
 
 use crate::clock::{now, time_of_day};
-use crate::exit::{Exit, Failure, Outcome, Place};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::place::Place;
+use crate::proxy::Proxies;
 
 const ROUNDS: usize = 10;
 const MESSAGE: &str = "AioWebSocket - Async WebSocket Client";
@@ -14,23 +16,25 @@ const MESSAGE: &str = "AioWebSocket - Async WebSocket Client";
 /// Talks to the server at `url`, or to an echo server of its own, and prints what was said and how long it took.
 pub(crate) async fn run(url: Option<String>) -> Outcome {
     match url {
-        Some(url) => converse(&url).await,
+        Some(url) => converse(&url, Proxies::environment()).await,
         None => {
             let server = EchoServer::bind("127.0.0.1:0").await.map_err(|error| no_server(&error))?;
             let url = format!("ws://{}/", server.local_addr().map_err(|error| no_server(&error))?);
             let server = tokio::spawn(server.run());
-            let conversation = converse(&url).await;
+            let conversation = converse(&url, Proxies::None).await;
             server.abort();
             conversation
         }
     }
 }
 
-async fn converse(url: &str) -> Outcome {
-    let place = Place::of(url)?;
+async fn converse(url: &str, proxies: Proxies) -> Outcome {
+    let place = Place::of(url, proxies)?;
     let failed = |error| place.failure(&error);
     let mut out = stdout().lock();
-    let mut ws = aiowebsocket::connect(url).await.map_err(failed)?;
+    let trail = place.trail();
+    let connect = aiowebsocket::connect(url).observe(move |_, milestone| trail.note(milestone));
+    let mut ws = place.proxies.apply(connect).await.map_err(failed)?;
     writeln!(out, "connected to {}", place.url)?;
     let mut times = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {

@@ -14,20 +14,24 @@ mod input;
 mod json;
 mod output;
 mod ping;
+mod place;
+mod proxy;
+mod reconnect;
+mod say;
 mod serve;
 mod signal;
 mod statistics;
-mod tap;
 mod target;
 mod terminal;
+mod tls;
 
-use std::io::{Write, stderr};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::say::complain;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -35,8 +39,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit,
         Err(failure) => {
             if failure.message.is_some() {
-                // Nobody is told where standard error is closed.
-                _ = writeln!(stderr().lock(), "aiows: {failure}");
+                complain(&failure.to_string());
             }
             failure.exit
         }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::escape::escape;
 use crate::exit::Failure;
 use crate::json::pretty;
-use crate::target::tell;
+use crate::say::complain;
 
 /// Messages that may wait to be written; receiving pauses then.
 const WAITING: usize = 16;
@@ -62,10 +62,7 @@ impl Output {
             (Style::Lines, Message::Text(text)) => self.laid_out(&text).into_bytes(),
             (Style::Lines, Message::Binary(data)) => {
                 if !self.told_of_binary {
-                    tell(&format!(
-                        "aiows: a binary message of {} bytes is not shown: use --binary",
-                        data.len()
-                    ));
+                    complain(&format!("a binary message of {} bytes is not shown: use --binary", data.len()));
                     self.told_of_binary = true;
                 }
                 return Ok(());
@@ -76,6 +73,15 @@ impl Output {
         match self.waiting.send(bytes).await {
             Ok(()) => Ok(()),
             Err(_) => Err(self.broken().await),
+        }
+    }
+
+    /// Tells a person what is no message: among the messages where somebody types below them, else on standard error.
+    pub(crate) async fn note(&mut self, what: &str) {
+        match self.style {
+            // An end of the writer is told with the next message.
+            Style::Conversation => _ = self.waiting.send(format!("* {}\n", escape(what)).into_bytes()).await,
+            _ => complain(what),
         }
     }
 

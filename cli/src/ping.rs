@@ -9,10 +9,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clock::{seconds, show};
-use crate::exit::{Exit, Failure, Outcome, Place};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::place::Place;
 use crate::signal::Signals;
 use crate::statistics::Statistics;
-use crate::target::{Target, open_in_steps};
+use crate::target::Target;
 
 /// How long a server may take to answer our Close frame before a person stops waiting.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -22,9 +23,6 @@ const BACKLOG: usize = 64 << 20;
 
 #[derive(Args, Debug)]
 pub(crate) struct PingOptions {
-    #[command(flatten)]
-    target: Target,
-
     /// Ends after this many pings [default: at Ctrl-C]
     #[arg(short, long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -36,24 +34,24 @@ pub(crate) struct PingOptions {
     /// How long an answer may take
     #[arg(short = 'W', long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     timeout: Duration,
+
+    #[command(flatten)]
+    target: Target,
 }
 
 /// Pings until the count is reached, the server closes, or Ctrl-C.
 pub(crate) async fn run(options: &PingOptions) -> Outcome {
     let place = options.target.place()?;
-    let mut signals = Signals::new()?;
     let mut config = Config::default();
     // Our own pings are the keep-alive, and what arrives before a pong must not be in its way.
     config.keepalive = None;
     config.max_backlog = BACKLOG;
-    let connect = options.target.connect(Duration::ZERO).config(config);
-    if options.target.verbose && !place.is_secure {
-        let ws = signals.or(open_in_steps(&place, connect)).await?.map_err(|error| place.failure(&error))?;
-        measure(ws, options, &place, &mut signals).await
-    } else {
-        let ws = signals.or(connect.into_future()).await?.map_err(|error| place.failure(&error))?;
-        measure(ws, options, &place, &mut signals).await
-    }
+    let connect = options.target.connect(&place, Duration::ZERO)?.config(config);
+    let mut signals = Signals::new()?;
+    let began = Instant::now();
+    let ws = signals.or(connect.into_future()).await?.map_err(|error| place.failure(&error))?;
+    signals.end_after(began, options.target.max_time());
+    measure(ws, options, &place, &mut signals).await
 }
 
 /// What became of the pings.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aiowebsocket::opening::{Address, RequestHead};
-use aiowebsocket::{CloseCode, Config, Error, WebSocket, accept};
+use aiowebsocket::{CloseCode, Config, Deflate, Error, WebSocket, accept};
 use clap::Args;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -15,8 +16,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::broadcast::{Client, Hub};
 use crate::exit::{Exit, Failure, Outcome, name};
+use crate::say::tell;
 use crate::signal::Signals;
-use crate::target::tell;
+use crate::target::Compression;
+use crate::tls::{ServerTls, ServerTlsOptions};
 
 /// Connections at the same time; more wait to be accepted. Under the limit on open files that systems begin with.
 const CLIENTS: usize = 900;
@@ -43,13 +46,15 @@ pub(crate) struct ServeOptions {
     #[arg(short, long = "subprotocol", value_name = "NAME")]
     subprotocols: Vec<String>,
 
-    /// Declines compression (permessage-deflate)
-    #[arg(long)]
-    no_compression: bool,
+    #[command(flatten)]
+    compression: Compression,
 
     /// Tells on standard error who comes and goes
     #[arg(short, long)]
     verbose: bool,
+
+    #[command(flatten, next_help_heading = "TLS")]
+    tls: ServerTlsOptions,
 }
 
 /// Serves until Ctrl-C or SIGTERM; that is its proper end.
@@ -57,15 +62,22 @@ pub(crate) async fn run(options: &ServeOptions) -> Outcome {
     check_subprotocols(&options.subprotocols)?;
     let mut signals = Signals::new()?;
     let listener = listen(&options.address).await?;
+    let address = listener.local_addr()?;
+    let tls = options.tls.server(address.ip())?;
     let mut out = stdout().lock();
-    writeln!(out, "listening on ws://{}/", listener.local_addr()?)?;
+    let scheme = if tls.is_some() { "wss" } else { "ws" };
+    writeln!(out, "listening on {scheme}://{address}/")?;
+    if let Some(ServerTls { made: Some(fingerprint), .. }) = &tls {
+        writeln!(out, "with a certificate made for this run: --pin {fingerprint}")?;
+    }
     out.flush()?;
     drop(out);
 
     let service = Arc::new(Service {
         hub: options.broadcast.then(Hub::default),
         subprotocols: options.subprotocols.clone(),
-        no_compression: options.no_compression,
+        compression: options.compression.options(),
+        tls: tls.map(|tls| tls.config),
         verbose: options.verbose,
     });
     let (stop, stopping) = watch::channel(false);
@@ -140,7 +152,8 @@ async fn take_in(
 struct Service {
     hub: Option<Hub>,
     subprotocols: Vec<String>,
-    no_compression: bool,
+    compression: Option<Deflate>,
+    tls: Option<Arc<ServerConfig>>,
     verbose: bool,
 }
 
@@ -151,8 +164,12 @@ impl Service {
         let mut config = Config::default();
         config.close_timeout = PATIENCE;
         let mut accepting = accept(stream).subprotocols(&self.subprotocols).config(config);
-        if self.no_compression {
-            accepting = accepting.no_compression();
+        accepting = match self.compression {
+            Some(options) => accepting.compression(options),
+            None => accepting.no_compression(),
+        };
+        if let Some(tls) = &self.tls {
+            accepting = accepting.tls(tls.clone());
         }
         let accepted = tokio::select! {
             accepted = accepting.with_request() => accepted,

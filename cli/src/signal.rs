@@ -1,5 +1,10 @@
-//! Ctrl-C and SIGTERM.
+//! What asks the program to end: Ctrl-C, SIGTERM, and the time of `--max-time`.
 
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::clock::show;
 use crate::exit::{Exit, Failure};
 
 /// What asks the program to end.
@@ -7,6 +12,8 @@ use crate::exit::{Exit, Failure};
 pub(crate) enum Signal {
     Interrupt,
     Terminate,
+    /// So much time is over.
+    TimeUp(Duration),
 }
 
 impl Signal {
@@ -15,18 +22,26 @@ impl Signal {
         match self {
             Self::Interrupt => Exit::Interrupted,
             Self::Terminate => Exit::Terminated,
+            Self::TimeUp(_) => Exit::Failed,
         }
     }
 }
 
 impl From<Signal> for Failure {
     fn from(signal: Signal) -> Self {
-        Self::quiet(signal.exit())
+        match signal {
+            Signal::TimeUp(time) => {
+                Self::new(signal.exit(), format!("the time of --max-time is over ({})", show(time)))
+            }
+            _ => Self::quiet(signal.exit()),
+        }
     }
 }
 
 /// The signals from now on; they end nothing by themselves any more.
 pub(crate) struct Signals {
+    /// When the time is over, and how much it was. Said once.
+    end: Option<(Instant, Duration)>,
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -42,26 +57,45 @@ impl Signals {
                 Failure::new(Exit::Failed, format!("signals cannot be listened to: {error}"))
             })
         };
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+        Ok(Self { end: None, interrupt, terminate })
     }
 
     #[cfg(not(unix))]
     pub(crate) fn new() -> Result<Self, Failure> {
-        Ok(Self {})
+        Ok(Self { end: None })
     }
 
-    /// The next one.
-    #[cfg(unix)]
+    /// Says [`Signal::TimeUp`] once so much time has passed since `began`.
+    pub(crate) fn end_after(&mut self, began: Instant, time: Option<Duration>) {
+        self.end = time.map(|time| (began + time, time));
+    }
+
+    /// The next one. Dropping the future loses none.
     pub(crate) async fn next(&mut self) -> Signal {
+        match self.end {
+            None => self.sent().await,
+            Some((end, time)) => tokio::select! {
+                biased;
+                signal = self.sent() => signal,
+                () = sleep_until(end) => {
+                    self.end = None;
+                    Signal::TimeUp(time)
+                }
+            },
+        }
+    }
+
+    #[cfg(unix)]
+    async fn sent(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
         }
     }
 
-    /// The next one.
     #[cfg(not(unix))]
-    pub(crate) async fn next(&mut self) -> Signal {
+    async fn sent(&mut self) -> Signal {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -1,36 +1,53 @@
-//! The server that a command talks to: its address and the options of the upgrade request.
+//! The server that a command talks to: its address, what it is asked with, and the way to it.
 
-use std::io::{self, Write, stderr};
-use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
-use aiowebsocket::{Connect, Error, OpenStep, TimeLimit, WebSocket};
+use aiowebsocket::{Connect, Deflate, Milestone};
 use clap::Args;
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
 
-use crate::clock::{now, show};
-use crate::escape::escape;
-use crate::exit::{Failure, Place};
-use crate::tap::{Heads, Tap};
-
-/// How long opening may take as a whole: the library's default.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::clock::{seconds, show};
+use crate::exit::{Exit, Failure};
+use crate::place::Place;
+use crate::proxy::ProxyOptions;
+use crate::say::tell;
+use crate::tls::TlsOptions;
 
 /// How long a server may be silent after a ping of the keep-alive: the library's default.
 const SILENT: Duration = Duration::from_secs(20);
 
-/// Header lines whose values are not shown: what `-v` prints is pasted into bug reports.
-const SECRETS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
-
 #[derive(Args, Debug)]
 pub(crate) struct Target {
-    /// The server's address, such as ws://127.0.0.1:8765/feed
+    /// The server's address, such as ws://127.0.0.1:8765/feed or wss://user:password@example.com/
     url: String,
 
+    /// Tells every step of opening and closing, with its time, on standard error
+    ///
+    /// Neither credentials nor cookies nor queries are shown.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    #[command(flatten, next_help_heading = "Request")]
+    request: RequestOptions,
+
+    #[command(flatten, next_help_heading = "Proxy")]
+    proxy: ProxyOptions,
+
+    #[command(flatten, next_help_heading = "TLS (with a wss:// server, and with an https:// proxy)")]
+    tls: TlsOptions,
+
+    #[command(flatten, next_help_heading = "Time")]
+    time: TimeOptions,
+}
+
+#[derive(Args, Debug)]
+struct RequestOptions {
     /// Adds a header line to the request; may be given several times
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    headers: Vec<(String, String)>,
+    ///
+    /// "@FILE" adds each line of a file, as secrets: -v does not show them, and no redirect takes them to another scheme, host or
+    /// port. Authorization and Cookie are secrets wherever they stand.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
 
     /// Offers a subprotocol, the best first; may be given several times
     #[arg(short, long = "subprotocol", value_name = "NAME")]
@@ -40,111 +57,162 @@ pub(crate) struct Target {
     #[arg(short, long, value_name = "ORIGIN")]
     origin: Option<String>,
 
-    /// Does not offer compression (permessage-deflate)
-    #[arg(long)]
-    no_compression: bool,
-
-    /// Tells every step of opening and closing, with its time, on standard error
+    /// Sends this token as "Authorization: Bearer"; "@FILE" takes the first line of a file
     ///
-    /// The values of Authorization, Proxy-Authorization, Cookie and Set-Cookie are not shown.
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
+    /// Other users of the machine can see what stands in a command line: @FILE keeps the token out of it, and so does
+    /// @<(printenv TOKEN) in a shell that has it. A redirect to another scheme, host or port goes without it.
+    #[arg(long, value_name = "TOKEN")]
+    bearer: Option<String>,
+
+    #[command(flatten)]
+    compression: Compression,
+
+    /// Follows at most so many redirects; 0 makes each a refusal. None leads from wss:// to ws://
+    #[arg(long, value_name = "NUMBER", default_value = "5")]
+    max_redirs: u8,
 }
 
-fn header(line: &str) -> Result<(String, String), String> {
-    match line.split_once(':') {
-        Some((name, value)) => Ok((name.to_owned(), value.trim().to_owned())),
-        None => Err("write a name, a colon, and a value, as in 'Accept-Language: en'".to_owned()),
+/// Compression, of a client and of a server.
+#[derive(Args, Debug)]
+pub(crate) struct Compression {
+    /// Compresses messages (permessage-deflate) where the other end does, too: 1 is the fastest, 9 the smallest; 0 is not at all
+    #[arg(long, value_name = "LEVEL", default_value = "1", value_parser = clap::value_parser!(u8).range(0..=9))]
+    compress: u8,
+}
+
+impl Compression {
+    /// What is offered or accepted, if anything.
+    pub(crate) fn options(&self) -> Option<Deflate> {
+        (self.compress > 0).then(|| Deflate::default().level(self.compress))
     }
 }
 
-/// Tells a step of `-v`.
-pub(crate) fn tell(step: &str) {
-    // Nobody is told where standard error is closed.
-    _ = writeln!(stderr().lock(), "{}", escape(step));
+#[derive(Args, Debug)]
+struct TimeOptions {
+    /// How long opening may take as a whole, from looking the name up to the last redirect
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    connect_timeout: Duration,
+
+    /// How long everything may take: the connection is closed then
+    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    max_time: Option<Duration>,
 }
 
 impl Target {
+    /// Where it is. Reads the environment and the options about proxies.
     pub(crate) fn place(&self) -> Result<Place, Failure> {
-        Place::of(&self.url)
+        let place = Place::of(&self.url, self.proxy.proxies()?)?;
+        Ok(place.with_limit(self.open_limit()).with_own_ca(self.tls.has_ca()))
     }
 
     /// The connection to be opened. `ping` is the time between pings of the keep-alive; zero is none.
-    pub(crate) fn connect(&self, ping: Duration) -> Connect {
-        let mut connect = aiowebsocket::connect(&self.url).subprotocols(&self.subprotocols);
-        if let Some(origin) = &self.origin {
+    pub(crate) fn connect(&self, place: &Place, ping: Duration) -> Result<Connect, Failure> {
+        let request = &self.request;
+        let mut connect = aiowebsocket::connect(&self.url)
+            .subprotocols(&request.subprotocols)
+            .redirects(request.max_redirs)
+            .open_timeout(self.open_limit());
+        if let Some(origin) = &request.origin {
             connect = connect.header("Origin", origin);
         }
-        for (name, value) in &self.headers {
-            connect = connect.header(name, value);
+        if let Some(token) = &request.bearer {
+            connect = connect.bearer(first_line(token)?);
         }
-        if self.no_compression {
-            connect = connect.no_compression();
+        for line in header_lines(&request.headers)? {
+            connect = match line.is_secret {
+                true => connect.secret_header(line.name, line.value),
+                false => connect.header(line.name, line.value),
+            };
         }
-        if ping.is_zero() { connect.no_keepalive() } else { connect.keepalive(ping, SILENT) }
+        connect = match request.compression.options() {
+            Some(options) => connect.compression(options),
+            None => connect.no_compression(),
+        };
+        if let Some(tls) = self.tls.tls()? {
+            connect = connect.tls(tls);
+        }
+        connect = if ping.is_zero() { connect.no_keepalive() } else { connect.keepalive(ping, SILENT) };
+        let (trail, verbose) = (place.trail(), self.verbose);
+        connect = connect.observe(move |at, milestone| {
+            trail.note(milestone);
+            if verbose {
+                tell_step(at, milestone);
+            }
+        });
+        Ok(place.proxies.apply(connect))
+    }
+
+    /// How long everything may take.
+    pub(crate) fn max_time(&self) -> Option<Duration> {
+        self.time.max_time
+    }
+
+    fn open_limit(&self) -> Duration {
+        let TimeOptions { connect_timeout, max_time } = self.time;
+        max_time.map_or(connect_timeout, |most| connect_timeout.min(most))
     }
 }
 
-/// Opens the connection and tells every step of it.
-pub(crate) async fn open_in_steps(
-    place: &Place,
-    connect: Connect,
-) -> Result<WebSocket<Tap<TcpStream>>, Error> {
-    let began = now();
-    let stream = match timeout(OPEN_TIMEOUT, dial(place)).await {
-        Ok(stream) => stream?,
-        Err(_) => return Err(Error::Timeout(TimeLimit::Open(OpenStep::Connect))),
+/// A step of `-v`, with the time since the beginning; heads line by line.
+fn tell_step(at: Duration, milestone: &Milestone) {
+    tell(&format!("* {:>7}  {milestone}", show(at)));
+    let (mark, head) = match milestone {
+        Milestone::Asking { head, .. } => ('>', head),
+        Milestone::Answered { head, .. } => ('<', head),
+        _ => return,
     };
-    let connect = connect.open_timeout(OPEN_TIMEOUT.saturating_sub(began.elapsed()));
-    let heads = Heads::default();
-    let began = now();
-    let opened = connect.over(Tap::new(stream, heads.clone())).await;
-    let took = show(began.elapsed());
-    let (request, response) = heads.take();
-    tell_head('>', &request);
-    tell_head('<', &response);
-    let ws = opened?;
-    let subprotocol =
-        ws.subprotocol().map_or("no subprotocol".to_owned(), |name| format!("subprotocol {name}"));
-    let compression =
-        ws.compression().map_or("no compression".to_owned(), |agreed| format!("compression {agreed}"));
-    tell(&format!("* open: handshake {took}, {subprotocol}, {compression}"));
-    Ok(ws)
+    for line in head.lines() {
+        tell(&format!("{mark} {line}"));
+    }
 }
 
-async fn dial(place: &Place) -> Result<TcpStream, Error> {
-    let began = now();
-    let found: Vec<_> = lookup_host((place.host.as_str(), place.port)).await.map_err(Error::Dns)?.collect();
-    if place.host.parse::<IpAddr>().is_err() {
-        let list: Vec<_> = found.iter().map(|address| address.ip().to_string()).collect();
-        tell(&format!("* {} is {} ({})", place.host, list.join(", "), show(began.elapsed())));
+/// The token, or the first line of the file that it names.
+fn first_line(token: &str) -> Result<String, Failure> {
+    match token.strip_prefix('@') {
+        None => Ok(token.to_owned()),
+        Some(file) => {
+            let text = read("--bearer", file)?;
+            Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+        }
     }
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in found {
-        let began = now();
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                tell(&format!("* connected to {address} ({})", show(began.elapsed())));
-                stream.set_nodelay(true).map_err(Error::Connect)?;
-                return Ok(stream);
-            }
-            Err(error) => {
-                tell(&format!("* no connection to {address}: {error} ({})", show(began.elapsed())));
-                last = error;
+}
+
+struct Header {
+    name: String,
+    value: String,
+    is_secret: bool,
+}
+
+/// The header lines of all `--header`, those of files included.
+fn header_lines(given: &[String]) -> Result<Vec<Header>, Failure> {
+    let mut lines = Vec::new();
+    for line in given {
+        match line.strip_prefix('@') {
+            None => lines.push(header(line, false)?),
+            Some(file) => {
+                for line in read("--header", file)?.lines().filter(|line| !line.trim().is_empty()) {
+                    lines.push(header(line, true)?);
+                }
             }
         }
     }
-    Err(Error::Connect(last))
+    Ok(lines)
 }
 
-/// A head as it went over the wire, line by line.
-fn tell_head(direction: char, head: &[u8]) {
-    for line in String::from_utf8_lossy(head).lines() {
-        match line.split_once(':') {
-            Some((name, value)) if SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(name)) => {
-                tell(&format!("{direction} {name}: ({} bytes, not shown)", value.trim().len()));
-            }
-            _ => tell(&format!("{direction} {line}")),
+fn header(line: &str, is_secret: bool) -> Result<Header, Failure> {
+    match line.split_once(':') {
+        Some((name, value)) => {
+            Ok(Header { name: name.to_owned(), value: value.trim().to_owned(), is_secret })
         }
+        // The line is not repeated: it may be a secret.
+        None => Err(Failure::new(
+            Exit::Usage,
+            "--header: write a name, a colon, and a value, as in 'Accept-Language: en'",
+        )),
     }
+}
+
+fn read(option: &str, file: &str) -> Result<String, Failure> {
+    std::fs::read_to_string(Path::new(file))
+        .map_err(|error| Failure::new(Exit::Usage, format!("{option}: {file:?} cannot be read: {error}")))
 }

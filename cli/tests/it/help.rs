@@ -36,8 +36,8 @@ Examples:
 
 Exit codes:
     0  done; a connection was closed cleanly (1000, 1001, or no code)
-    1  no connection could be made, or it broke, or a ping was not answered
-    2  wrong usage: an option, the address, a header
+    1  no connection could be made, or it broke; a ping was not answered; --max-time is over
+    2  wrong usage: an option, a file that it names, the address, a header
     3  the server refused the upgrade, or did not answer as a WebSocket server does
     4  the server closed the connection with any other code
   130  Ctrl-C (SIGINT); 143: SIGTERM; the connection was closed with 1001 first
@@ -81,26 +81,9 @@ Usage: aiows connect [OPTIONS] <URL>
 
 Arguments:
   <URL>
-          The server's address, such as ws://127.0.0.1:PORT/feed
+          The server's address, such as ws://127.0.0.1:PORT/feed or wss://user:password@example.com/
 
 Options:
-  -H, --header <NAME: VALUE>
-          Adds a header line to the request; may be given several times
-
-  -s, --subprotocol <NAME>
-          Offers a subprotocol, the best first; may be given several times
-
-  -o, --origin <ORIGIN>
-          Sends this Origin header, as a page of that site would
-
-      --no-compression
-          Does not offer compression (permessage-deflate)
-
-  -v, --verbose
-          Tells every step of opening and closing, with its time, on standard error
-          
-          The values of Authorization, Proxy-Authorization, Cookie and Set-Cookie are not shown.
-
   -b, --binary
           Sends and writes bytes instead of lines
           
@@ -122,8 +105,103 @@ Options:
           
           [default: 1]
 
+      --send <MESSAGE>
+          Sends this message first, before standard input; may be given several times
+          
+          With --reconnect, whenever a connection opens: what subscribes to a feed.
+
+      --reconnect[=<SECONDS>]
+          Connects again when the connection is lost, after a random time that grows up to this many
+          seconds [default: 60]
+          
+          And tries again where the first connection fails. What standard input says is sent once:
+          to the connection that is there, or to the next. An error that would come again ends it: a
+          refusal (4xx but for 408, 425 and 429), a certificate that is not trusted, a complaint of
+          the server about what was sent. Retry-After and the close codes 1012 and 1013 are heeded.
+
+  -v, --verbose
+          Tells every step of opening and closing, with its time, on standard error
+          
+          Neither credentials nor cookies nor queries are shown.
+
   -h, --help
           Print help (see a summary with '-h')
+
+Request:
+  -H, --header <NAME: VALUE>
+          Adds a header line to the request; may be given several times
+          
+          "@FILE" adds each line of a file, as secrets: -v does not show them, and no redirect takes
+          them to another scheme, host or port. Authorization and Cookie are secrets wherever they
+          stand.
+
+  -s, --subprotocol <NAME>
+          Offers a subprotocol, the best first; may be given several times
+
+  -o, --origin <ORIGIN>
+          Sends this Origin header, as a page of that site would
+
+      --bearer <TOKEN>
+          Sends this token as "Authorization: Bearer"; "@FILE" takes the first line of a file
+          
+          Other users of the machine can see what stands in a command line: @FILE keeps the token
+          out of it, and so does @<(printenv TOKEN) in a shell that has it. A redirect to another
+          scheme, host or port goes without it.
+
+      --compress <LEVEL>
+          Compresses messages (permessage-deflate) where the other end does, too: 1 is the fastest,
+          9 the smallest; 0 is not at all
+          
+          [default: 1]
+
+      --max-redirs <NUMBER>
+          Follows at most so many redirects; 0 makes each a refusal. None leads from wss:// to ws://
+          
+          [default: 5]
+
+Proxy:
+  -x, --proxy <URL>
+          Goes through this proxy: http://, https://, socks5:// or socks5h://, with user:password@
+          if it wants them
+          
+          socks5:// looks the server's name up here, socks5h:// at the proxy. Without a scheme it is
+          http://. What the environment says does not count then.
+
+      --no-proxy
+          Goes through no proxy, whatever the environment says
+          
+          Without this and --proxy, the variables http_proxy (for ws://), https_proxy (for wss://),
+          all_proxy and no_proxy count.
+
+TLS (with a wss:// server, and with an https:// proxy):
+      --cacert <FILE>
+          Trusts the certificates of this PEM file in place of the system's: a private CA, or one
+          that signed itself
+
+      --cert <FILE>
+          Shows the server this certificate: a PEM file, its own first, then those that vouch for it
+
+      --key <FILE>
+          The private key of --cert: a PEM file [default: in the file of --cert]
+
+      --pin <SHA256>
+          Trusts the certificate with this SHA-256 fingerprint alone; may be given several times
+          
+          Neither its name, nor its dates, nor who issued it count then. "openssl x509 -noout
+          -fingerprint -sha256 -in FILE" shows the fingerprint of a file; aiows serve --tls that of
+          the certificate that it makes.
+
+  -k, --insecure
+          Takes ANY certificate: whoever sits in between can read and change everything
+
+Time:
+      --connect-timeout <SECONDS>
+          How long opening may take as a whole, from looking the name up to the last redirect
+          
+          [default: 10]
+
+  -m, --max-time <SECONDS>
+          How long everything may take: the connection is closed then
 
 Examples:
   aiows connect ws://127.0.0.1:PORT/
@@ -134,8 +212,14 @@ Examples:
       Follows a feed until the server closes it.
   aiows connect --binary ws://127.0.0.1:PORT/ <in.bin >out.bin
       Bytes, untouched in both directions.
-  aiows connect -v -H 'Authorization: Bearer …' -s chat -o https://example.com ws://127.0.0.1:PORT/
-      Shows what is said while the connection opens.
+  aiows connect -v -s chat -o https://example.com ws://127.0.0.1:PORT/
+      Shows what is said while the connection opens, and how long each step takes.
+  aiows connect --bearer @token.txt wss://example.com/feed
+      Over TLS, with a token that stands in no command line.
+  aiows connect --cacert ca.pem --cert me.pem --key me.key wss://feed.internal/
+      A server of a private CA, which wants a certificate of ours.
+  aiows connect --proxy socks5h://127.0.0.1:PORT wss://example.com/feed
+      Through a proxy, whatever the environment says.
 
 In a pipe, standard output has the messages and nothing else; without --binary, binary messages are
 left out. Lines are sent without their line end; each text message is written with one. At a
@@ -143,8 +227,8 @@ terminal, control characters in messages are shown as \u{…}.
 
 Exit codes:
     0  done; a connection was closed cleanly (1000, 1001, or no code)
-    1  no connection could be made, or it broke, or a ping was not answered
-    2  wrong usage: an option, the address, a header
+    1  no connection could be made, or it broke; a ping was not answered; --max-time is over
+    2  wrong usage: an option, a file that it names, the address, a header
     3  the server refused the upgrade, or did not answer as a WebSocket server does
     4  the server closed the connection with any other code
   130  Ctrl-C (SIGINT); 143: SIGTERM; the connection was closed with 1001 first
@@ -180,8 +264,11 @@ Options:
   -s, --subprotocol <NAME>
           Speaks a subprotocol, the best first; may be given several times
 
-      --no-compression
-          Declines compression (permessage-deflate)
+      --compress <LEVEL>
+          Compresses messages (permessage-deflate) where the other end does, too: 1 is the fastest,
+          9 the smallest; 0 is not at all
+          
+          [default: 1]
 
   -v, --verbose
           Tells on standard error who comes and goes
@@ -189,15 +276,32 @@ Options:
   -h, --help
           Print help (see a summary with '-h')
 
+TLS:
+      --tls
+          Speaks TLS (wss://), with a certificate made for this run unless --cert names one
+          
+          The certificate is for localhost, this machine's loopback addresses and the address that
+          is listened on; the second line of standard output has its fingerprint, for aiows connect
+          --pin.
+
+      --cert <FILE>
+          Speaks TLS with this certificate: a PEM file, its own first, then those that vouch for it
+
+      --key <FILE>
+          The private key of --cert: a PEM file [default: in the file of --cert]
+
 Examples:
   aiows serve                        echo on ws://127.0.0.1:PORT/
   aiows serve 0                      on a free port, which the first line tells
+  aiows serve --tls                  over TLS, with a certificate made for this run
+  aiows serve --cert server.pem --key server.key 0.0.0.0:8443
+                                     with one of yours, open to the network
   aiows serve --broadcast 0.0.0.0:9000
                                      a chat room, open to the network
 
-The first line of standard output is "listening on ws://…/". Every path and every Origin is served.
-Ctrl-C and SIGTERM are its proper end: nobody is accepted any more, every connection is closed with
-1001 within 3 seconds, and the exit code is 0.
+The first line of standard output is "listening on ws://…/", or wss:// with TLS. Every path and
+every Origin is served. Ctrl-C and SIGTERM are its proper end: nobody is accepted any more, every
+connection is closed with 1001 within 3 seconds, and the exit code is 0.
 ----- stderr
 
 "#]],
@@ -217,26 +321,9 @@ Usage: aiows ping [OPTIONS] <URL>
 
 Arguments:
   <URL>
-          The server's address, such as ws://127.0.0.1:PORT/feed
+          The server's address, such as ws://127.0.0.1:PORT/feed or wss://user:password@example.com/
 
 Options:
-  -H, --header <NAME: VALUE>
-          Adds a header line to the request; may be given several times
-
-  -s, --subprotocol <NAME>
-          Offers a subprotocol, the best first; may be given several times
-
-  -o, --origin <ORIGIN>
-          Sends this Origin header, as a page of that site would
-
-      --no-compression
-          Does not offer compression (permessage-deflate)
-
-  -v, --verbose
-          Tells every step of opening and closing, with its time, on standard error
-          
-          The values of Authorization, Proxy-Authorization, Cookie and Set-Cookie are not shown.
-
   -c, --count <NUMBER>
           Ends after this many pings [default: at Ctrl-C]
 
@@ -250,8 +337,89 @@ Options:
           
           [default: 10]
 
+  -v, --verbose
+          Tells every step of opening and closing, with its time, on standard error
+          
+          Neither credentials nor cookies nor queries are shown.
+
   -h, --help
           Print help (see a summary with '-h')
+
+Request:
+  -H, --header <NAME: VALUE>
+          Adds a header line to the request; may be given several times
+          
+          "@FILE" adds each line of a file, as secrets: -v does not show them, and no redirect takes
+          them to another scheme, host or port. Authorization and Cookie are secrets wherever they
+          stand.
+
+  -s, --subprotocol <NAME>
+          Offers a subprotocol, the best first; may be given several times
+
+  -o, --origin <ORIGIN>
+          Sends this Origin header, as a page of that site would
+
+      --bearer <TOKEN>
+          Sends this token as "Authorization: Bearer"; "@FILE" takes the first line of a file
+          
+          Other users of the machine can see what stands in a command line: @FILE keeps the token
+          out of it, and so does @<(printenv TOKEN) in a shell that has it. A redirect to another
+          scheme, host or port goes without it.
+
+      --compress <LEVEL>
+          Compresses messages (permessage-deflate) where the other end does, too: 1 is the fastest,
+          9 the smallest; 0 is not at all
+          
+          [default: 1]
+
+      --max-redirs <NUMBER>
+          Follows at most so many redirects; 0 makes each a refusal. None leads from wss:// to ws://
+          
+          [default: 5]
+
+Proxy:
+  -x, --proxy <URL>
+          Goes through this proxy: http://, https://, socks5:// or socks5h://, with user:password@
+          if it wants them
+          
+          socks5:// looks the server's name up here, socks5h:// at the proxy. Without a scheme it is
+          http://. What the environment says does not count then.
+
+      --no-proxy
+          Goes through no proxy, whatever the environment says
+          
+          Without this and --proxy, the variables http_proxy (for ws://), https_proxy (for wss://),
+          all_proxy and no_proxy count.
+
+TLS (with a wss:// server, and with an https:// proxy):
+      --cacert <FILE>
+          Trusts the certificates of this PEM file in place of the system's: a private CA, or one
+          that signed itself
+
+      --cert <FILE>
+          Shows the server this certificate: a PEM file, its own first, then those that vouch for it
+
+      --key <FILE>
+          The private key of --cert: a PEM file [default: in the file of --cert]
+
+      --pin <SHA256>
+          Trusts the certificate with this SHA-256 fingerprint alone; may be given several times
+          
+          Neither its name, nor its dates, nor who issued it count then. "openssl x509 -noout
+          -fingerprint -sha256 -in FILE" shows the fingerprint of a file; aiows serve --tls that of
+          the certificate that it makes.
+
+  -k, --insecure
+          Takes ANY certificate: whoever sits in between can read and change everything
+
+Time:
+      --connect-timeout <SECONDS>
+          How long opening may take as a whole, from looking the name up to the last redirect
+          
+          [default: 10]
+
+  -m, --max-time <SECONDS>
+          How long everything may take: the connection is closed then
 
 Examples:
   aiows ping ws://127.0.0.1:PORT/                one a second, until Ctrl-C

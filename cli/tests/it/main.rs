@@ -11,10 +11,14 @@ mod errors;
 mod help;
 #[cfg(unix)]
 mod limits;
+mod opening;
 mod ping;
+mod proxy;
+mod reconnect;
 mod serve;
 #[cfg(unix)]
 mod signals;
 mod support;
 #[cfg(unix)]
 mod terminal;
+mod tls;

@@ -2,7 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -33,12 +35,58 @@ pub(crate) struct Said {
 
 /// Runs `aiows` with these arguments and this standard input, to its end.
 pub(crate) fn run(arguments: &[&str], input: &[u8]) -> Said {
-    let mut program = Program::start(arguments);
-    let mut stdin = program.stdin.take().expect("a pipe");
-    let input = input.to_vec();
-    // One that ends without reading its input breaks the pipe, and one that stands still blocks it.
-    drop(thread::spawn(move || stdin.write_all(&input)));
-    program.wait()
+    Program::start(arguments).fed(input)
+}
+
+/// `told`, with variables of the environment.
+pub(crate) fn told_with(variables: &[(&str, &str)], arguments: &[&str], input: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aiows"));
+    command.args(arguments).envs(variables.iter().copied());
+    Program::of(command).fed(input.as_bytes()).to_string()
+}
+
+/// A folder with files, in which programs are run; it is gone with this value.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("aiows-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Self(folder)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.join(name), text).expect("a file");
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Starts `aiows` here.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Program {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aiows"));
+        command.args(arguments).current_dir(&self.0);
+        Program::of(command)
+    }
+
+    /// `aiows serve` on a free port, started here.
+    pub(crate) fn serve(&self, options: &[&str]) -> Server {
+        Server::of(self.start(&[&["serve", "0"], options].concat()))
+    }
+
+    /// What `aiows` tells, run here.
+    pub(crate) fn told(&self, arguments: &[&str], input: &str) -> String {
+        self.start(arguments).fed(input.as_bytes()).to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// `run`, for the snapshot.
@@ -51,6 +99,22 @@ pub(crate) fn check(actual: impl IntoData, expected: impl IntoData) {
     // A backslash here is what a person reads, and no path of another system.
     Assert::new().action_env("SNAPSHOTS").normalize_paths(false).eq(actual, expected);
 }
+
+const PROXY_VARIABLES: [&str; 13] = [
+    "REQUEST_METHOD",
+    "all_proxy",
+    "ALL_PROXY",
+    "http_proxy",
+    "HTTP_PROXY",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "ws_proxy",
+    "WS_PROXY",
+    "wss_proxy",
+    "WSS_PROXY",
+];
 
 impl Program {
     pub(crate) fn start(arguments: &[&str]) -> Self {
@@ -67,7 +131,12 @@ impl Program {
         Self::of(command)
     }
 
-    fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
+        // What the tests say about proxies is all there is.
+        let is_set: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+        for name in PROXY_VARIABLES.into_iter().filter(|name| !is_set.iter().any(|set| set == name)) {
+            command.env_remove(name);
+        }
         let mut child = command
             .env_remove("COLUMNS")
             .stdin(Stdio::piped())
@@ -109,6 +178,15 @@ impl Program {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
         peak.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+    }
+
+    /// Gives it this input, and waits for its end.
+    pub(crate) fn fed(mut self, input: &[u8]) -> Said {
+        let mut stdin = self.stdin.take().expect("a pipe");
+        let input = input.to_vec();
+        // One that ends without reading its input breaks the pipe, and one that stands still blocks it.
+        drop(thread::spawn(move || stdin.write_all(&input)));
+        self.wait()
     }
 
     /// Ends its input, and waits for its end.
@@ -178,11 +256,14 @@ impl std::fmt::Display for Said {
 
 /// What differs from run to run, as a word.
 pub(crate) fn plain(text: &[u8]) -> String {
-    const FILTERS: [(&str, &str); 6] = [
-        (r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:PORT"),
+    const FILTERS: [(&str, &str); 9] = [
+        (r"(127\.0\.0\.1|localhost):\d{4,5}", "$1:PORT"),
         (r"\d\d:\d\d:\d\d\.\d{3}", "TIME"),
+        (r"(?m)^\* +\d+(\.\d+)? (µs|ms|s)\b", "* DURATION"),
         (r"\d+(\.\d+)? (µs|ms|s)\b", "DURATION"),
-        (r"(Sec-WebSocket-Key|Sec-WebSocket-Accept): \S+", "$1: KEY"),
+        (r"(?i)(Sec-WebSocket-Key|Sec-WebSocket-Accept): \S+", "$1: KEY"),
+        (r"\bTLS_[A-Z0-9_]+", "CIPHER"),
+        (r"\b[0-9a-f]{64}\b", "FINGERPRINT"),
         (r"aiowebsocket/\d+\.\d+\.\d+", "aiowebsocket/VERSION"),
         (r"aiows \d+\.\d+\.\d+", "aiows VERSION"),
     ];
@@ -210,6 +291,32 @@ impl Server {
         let url = line.strip_prefix("listening on ").expect("the address comes first").to_owned();
         Self { program, url }
     }
+}
+
+/// A server that answers each request with what `answer` makes of its head.
+pub(crate) fn answering_all(answer: impl Fn(&str) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("ws://{}/", listener.local_addr().expect("it is bound"));
+    drop(thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+            let head = String::from_utf8(read_head(&mut stream)).expect("text");
+            // One that has gone wants no answer.
+            _ = stream.write_all(answer(&head).as_bytes());
+        }
+    }));
+    url
+}
+
+/// A server that gives everybody this answer, and the heads that it got.
+pub(crate) fn refusing(answer: &'static str) -> (String, Receiver<String>) {
+    let (sender, heads) = mpsc::channel();
+    let url = answering_all(move |head| {
+        // Nobody has to listen.
+        _ = sender.send(head.to_owned());
+        answer.to_owned()
+    });
+    (url, heads)
 }
 
 /// A server of one connection that answers a request with these bytes, and then ends or stays.
@@ -266,7 +373,8 @@ pub(crate) fn answer_ping(stream: &mut TcpStream) {
     stream.write_all(&frame(10, &payload)).expect("the client reads");
 }
 
-fn open(stream: &mut TcpStream) {
+/// Answers the upgrade request.
+pub(crate) fn open(stream: &mut TcpStream) {
     let head = read_head(stream);
     let mut accepting = Accepting::new(HeadLimits::default());
     accepting.receive(&head, Instant::now()).expect("a request");
@@ -281,7 +389,7 @@ pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Serves one connection on a thread; the address.
-fn once(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
+pub(crate) fn once(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("it is bound"));
     drop(thread::spawn(move || {
@@ -292,7 +400,7 @@ fn once(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
     url
 }
 
-fn read_head(stream: &mut TcpStream) -> Vec<u8> {
+pub(crate) fn read_head(stream: &mut impl Read) -> Vec<u8> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

@@ -120,6 +120,28 @@ fn ctrl_d_ends_it_at_once() {
     assert_eq!(terminal.end(), Some(0));
 }
 
+/// What is typed while there is no connection goes to the next, and what is told meanwhile leaves it alone.
+#[test]
+fn a_line_that_is_typed_survives_a_lost_connection() {
+    let server = Server::start(&[]);
+    let url = server.url.clone();
+    let mut terminal = Terminal::start(&["connect", "--reconnect=0.3", &url]);
+    let connected = format!("* {url}: connected");
+    terminal.see(&connected);
+    terminal.kind("half a sen");
+    terminal.see("> half a sen");
+    drop(server);
+    terminal.until("the loss", |screen| screen.contains("; again in "));
+    terminal.kind("tence\r");
+    terminal.see("> half a sentence");
+    let address = url.trim_start_matches("ws://").trim_end_matches('/');
+    let _server = Server::of(Program::start(&["serve", address]));
+    terminal.see("< half a sentence");
+    assert_eq!(terminal.contents().matches(&connected).count(), 2, "{}", terminal.contents());
+    terminal.kind("\x03");
+    assert_eq!(terminal.end(), Some(130));
+}
+
 #[test]
 fn the_terminal_is_left_as_it_was() {
     let server = Server::start(&[]);
