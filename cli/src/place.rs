@@ -227,7 +227,7 @@ impl Place {
                 format!("{error}: does it want a certificate of yours (--cert and --key)?")
             }
             TlsFault::Configuration => {
-                format!("{error}; --cacert FILE needs no certificates of the system")
+                format!("{error}; --cacert FILE does without those of the system")
             }
             _ => error.to_string(),
         };

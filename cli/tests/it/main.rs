@@ -4,6 +4,7 @@
     clippy::disallowed_methods,
     reason = "these tests run programs against real sockets, each wait with a limit"
 )]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod connect;
 mod demo;
