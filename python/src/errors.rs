@@ -219,7 +219,7 @@ pub(crate) fn tls(py: Python<'_>, error: &TlsError) -> PyErr {
         | TlsFault::WrongHost { .. }
         | TlsFault::UnknownIssuer
         | TlsFault::Revoked
-        | TlsFault::NotPinned
+        | TlsFault::NotPinned { .. }
         | TlsFault::BadCertificate => "CertificateError",
         _ => "TLSError",
     };
