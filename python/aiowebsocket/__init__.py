@@ -8,9 +8,12 @@
             print(message)
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ._opening import TLS
 from .client import Deflate, WebSocket, connect
-from .converses import AioWebSocket
 from .enumerations import CloseCode, State
 from .exceptions import (
     CertificateError,
@@ -36,8 +39,19 @@ from .heads import Headers, Request, Response
 
 __version__ = "0.1.0"
 
-#: The other spelling that was in use.
-AioWebsocket = AioWebSocket
+if TYPE_CHECKING:
+    from .converses import AioWebSocket, AioWebSocket as AioWebsocket
+
+
+def __getattr__(name: str) -> object:
+    """``AioWebSocket``, and its other spelling that was in use: loaded where a program wants it."""
+    if name not in ("AioWebSocket", "AioWebsocket"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .converses import AioWebSocket
+
+    globals()["AioWebSocket"] = globals()["AioWebsocket"] = AioWebSocket
+    return AioWebSocket
+
 
 __all__ = [
     "AioWebSocket",

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 
 use aiowebsocket::Deflate;
+use aiowebsocket::opening::OPEN_TIMEOUT;
 use aiowebsocket::protocol::Config;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -58,6 +59,7 @@ pub(crate) fn _defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let config = Config::default();
     let keepalive = config.keepalive.expect("it is on by default");
     let defaults = PyDict::new(py);
+    defaults.set_item("open_timeout", OPEN_TIMEOUT.as_secs_f64())?;
     defaults.set_item("ping_interval", keepalive.interval.as_secs_f64())?;
     defaults.set_item("ping_timeout", keepalive.timeout.as_secs_f64())?;
     defaults.set_item("close_timeout", config.close_timeout.as_secs_f64())?;

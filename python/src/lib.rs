@@ -3,6 +3,7 @@
 //! No tokio and no thread: the socket is ours, the event loop says when it can be read or written, and the machine runs inside
 //! that callback. What this converts has no rules of its own; those stand in the library.
 
+mod accepting;
 mod awaitable;
 mod batches;
 mod clock;
@@ -39,6 +40,8 @@ mod _aiowebsocket {
     use pyo3::prelude::*;
     use pyo3::types::PyType;
 
+    #[pymodule_export]
+    use crate::accepting::Accepting;
     #[pymodule_export]
     use crate::batches::Batches;
     #[pymodule_export]

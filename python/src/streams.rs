@@ -24,10 +24,7 @@ pub(crate) struct Machine(GilCell<Pump>);
 impl Machine {
     #[new]
     fn new() -> Self {
-        let mut config = Config::default();
-        // Nobody sleeps between two calls.
-        config.keepalive = None;
-        Self(GilCell::new(Pump::new(Wire::None, Connection::new(Role::Client, config, &[], now()))))
+        Self::of(Role::Client, &[])
     }
 
     /// Bytes of the peer: the messages that are whole with them.
@@ -131,6 +128,18 @@ impl Machine {
 }
 
 impl Machine {
+    /// The server's end; `leftover` are bytes that came behind the handshake.
+    pub(crate) fn of_server(leftover: &[u8]) -> Self {
+        Self::of(Role::Server, leftover)
+    }
+
+    fn of(role: Role, leftover: &[u8]) -> Self {
+        let mut config = Config::default();
+        // Nobody sleeps between two calls.
+        config.keepalive = None;
+        Self(GilCell::new(Pump::new(Wire::None, Connection::new(role, config, leftover, now()))))
+    }
+
     fn closed(&self, py: Python<'_>) -> PyErr {
         let ending = self.0.borrow(py).outcome();
         errors::closed(py, ending.as_ref(), None, None)

@@ -177,6 +177,16 @@ async def test_reading_pauses_and_goes_on(calls, server):
     assert (pong.opcode, pong.payload) == (PONG, b"behind")
 
 
+async def test_close_reads_on_behind_a_full_window(server):
+    link = await Link.open(server, receive_window=1000)
+    link.peer.say(*(binary(bytes(1000)) for _ in range(10)))
+    await arrived()
+    closing = asyncio.ensure_future(link.ws.close())
+    assert (await link.peer.finish()).code == 1000
+    await asyncio.wait_for(closing, 5)
+    assert link.ws.close_code == 1000
+
+
 async def test_who_does_not_receive_does_not_judge_the_peer(server):
     """Its pong may lie behind what nobody takes; our pings go on."""
     link = await Link.open(server, receive_window=1000, ping_interval=0.02, ping_timeout=0.02)

@@ -3,7 +3,6 @@
 import inspect
 import re
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 
@@ -14,16 +13,10 @@ CONNECT = inspect.signature(aiowebsocket.connect).parameters
 
 
 @pytest.mark.parametrize(
-    "name", ["ping_interval", "ping_timeout", "close_timeout", "max_size", "receive_window", "send_window"]
+    "name", ["open_timeout", "ping_interval", "ping_timeout", "close_timeout", "max_size", "receive_window", "send_window"]
 )
 def test_connect(name):
     assert CONNECT[name].default == _aiowebsocket._defaults()[name]
-
-
-def test_open_timeout():
-    machine = (Path(__file__).parents[2] / "aiowebsocket/src/opening/connecting.rs").read_text()
-    (seconds,) = re.findall(r"const OPEN_TIMEOUT: Duration = Duration::from_secs\((\d+)\);", machine)
-    assert CONNECT["open_timeout"].default == int(seconds)
 
 
 def test_deflate():

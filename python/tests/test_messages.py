@@ -301,9 +301,22 @@ async def test_send_waits_while_the_peer_does_not_read(link):
     sending = asyncio.ensure_future(link.ws.send(payload))
     await parked(sending)
     assert link.ws.queued > 0
+    await arrived()
+    assert not sending.done(), "it returns when the bytes have left"
     assert (await link.peer.frame()).payload == payload
     await sending
     assert link.ws.queued == 0
+
+
+async def test_the_end_while_somebody_sends(link):
+    sending = asyncio.ensure_future(link.ws.send(some_bytes(32 << 20)))
+    behind = asyncio.ensure_future(link.ws.send("behind"))
+    await parked(sending)
+    await parked(behind)
+    link.peer.reset()
+    for task in (sending, behind):
+        with pytest.raises(ConnectionClosedError):
+            await asyncio.wait_for(task, 10)
 
 
 async def test_a_send_that_is_cancelled_is_sent_all_the_same(link):
@@ -391,4 +404,25 @@ async def test_a_corked_send_that_has_to_wait(link):
     await parked(sending)
     assert (await link.peer.frame()).payload == payload
     await sending
+    assert (await link.peer.frame()).payload == b"behind"
+
+
+async def test_a_corked_send_that_has_to_wait_for_little(loop_kind, server):
+    """Less waits than a cork holds back, and no more may."""
+    if loop_kind == "transports":
+        pytest.skip("what a transport took does not wait here")
+    link = await Link.open(server, send_window=1000)
+    sent = 0
+    while not link.ws.queued:
+        link.ws.send_nowait(bytes(10_000))
+        sent += 1
+
+    async def send():
+        with link.ws.cork():
+            await link.ws.send("behind")
+
+    sending = asyncio.ensure_future(send())
+    await parked(sending)
+    assert all(len(came.payload) == 10_000 for came in await link.peer.frames(sent))
+    await asyncio.wait_for(sending, 10)
     assert (await link.peer.frame()).payload == b"behind"

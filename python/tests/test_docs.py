@@ -1,0 +1,85 @@
+"""Every block of Python in the documentation runs, against a server that does what the pages say, and prints what stands behind it."""
+
+import ast
+import asyncio
+import inspect
+import io
+import json
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import aiowebsocket
+from friendly import serving
+from support import PATIENCE, run_python
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["docs/python.md", "docs/migrating.md", "python/README.md", "README.md"]
+
+BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+
+def blocks():
+    for page in PAGES:
+        source = (ROOT / page).read_text()
+        for match in BLOCK.finditer(source):
+            line = source[: match.start()].count("\n") + 1
+            yield pytest.param(page, match[1], match[2], id=f"{page}:{line}")
+
+
+@pytest.mark.parametrize(("page", "source", "printed"), list(blocks()))
+async def test_block(server, loop_kind, page, source, printed):
+    source = source.replace("127.0.0.1:8765", f"127.0.0.1:{server.port}")
+    async with serving(server):
+        if "asyncio.run(" in source:
+            # A whole program: a process of its own.
+            if loop_kind != "asyncio":
+                pytest.skip("a process of its own has a loop of its own")
+            status, said, complaints = await asyncio.to_thread(run_python, source)
+            assert (status, complaints) == (0, "")
+        else:
+            said = await asyncio.wait_for(output_of(source, page), PATIENCE)
+    if printed is not None:
+        assert said == printed
+
+
+async def output_of(source, page):
+    """A part of one: what stands in an async function."""
+    code = compile(source, page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    names = {"aiowebsocket": aiowebsocket, "asyncio": asyncio, "json": json, "print": None}
+    out = io.StringIO()
+    names["print"] = lambda *values, **options: print(*values, file=out, **options)
+    result = eval(code, names)
+    if inspect.isawaitable(result):
+        await result
+    return out.getvalue()
+
+
+def test_the_pages_have_blocks():
+    found = [block.values[0] for block in blocks()]
+    for page in PAGES:
+        assert page in found, f"{page} has no block of Python"
+    assert found.count("docs/python.md") >= 8
+
+
+def test_the_table_of_exceptions_is_right():
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", (ROOT / "docs/python.md").read_text(), re.MULTILINE)
+    assert len(rows) == 10
+    for name, bases in rows:
+        for base in re.findall(r"`([\w.]+)`", bases):
+            known = {"asyncio.QueueFull": asyncio.QueueFull}.get(base) or getattr(aiowebsocket, base, None)
+            known = known or getattr(__import__("builtins"), base)
+            assert issubclass(getattr(aiowebsocket, name), known), (name, base)
+
+
+def test_the_figure_of_modules():
+    """Beside the limit, which test_import.py holds."""
+    code = textwrap.dedent("""
+        import asyncio, sys
+        before = set(sys.modules)
+        import aiowebsocket
+        print(len(set(sys.modules) - before))
+    """)
+    _, said, _ = run_python(code)
+    assert int(said) == 11 and "loads eleven modules" in (ROOT / "docs/python.md").read_text()

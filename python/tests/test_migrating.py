@@ -1,0 +1,339 @@
+"""docs/migrating.md: each row of its tables, by running both sides."""
+
+import asyncio
+import logging
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import websockets
+from websockets.asyncio import client as theirs
+from websockets.datastructures import MultipleValuesError
+
+import aiowebsocket
+from friendly import serving
+from support import CLOSE, CONTINUATION, PING, TEXT, arrived, binary, close, frame, text, turn
+
+pytestmark = pytest.mark.skipif(sys.version_info[:2] != (3, 12), reason="other libraries are compared on one CPython")
+
+PAGE = (Path(__file__).parents[2] / "docs/migrating.md").read_text()
+# Neither may look for a proxy.
+THEIRS = {"proxy": None}
+
+
+def connect(side, uri, **options):
+    if side == "theirs":
+        return theirs.connect(uri, **THEIRS, **options)
+    return aiowebsocket.connect(uri, **options)
+
+
+async def opened(side, server, *lines, **options):
+    """A connection of either side, and the server's end of it."""
+
+    async def opening():
+        return await connect(side, server.uri, **options)
+
+    task = asyncio.ensure_future(opening())
+    peer = await server.accept()
+    await peer.answer(*lines)
+    return await task, peer
+
+
+async def left(ws, peer):
+    peer.shut()
+    await ws.wait_closed()
+
+
+@pytest.fixture(autouse=True)
+def on_asyncio(loop_kind):
+    if loop_kind != "asyncio":
+        pytest.skip("other libraries are compared on one event loop")
+
+
+def test_each_row_has_its_test():
+    rows = re.findall(r"^\|.*\| `(\w+)` \|$", PAGE, re.MULTILINE)
+    assert len(rows) == 17
+    for row in rows:
+        assert f"test_{row}" in globals(), row
+
+
+def test_the_versions_are_those_of_the_page():
+    assert websockets.__version__.startswith("16.1.") and "`websockets` 16.1 |" in PAGE
+    assert picows.__version__.startswith("2.3.") and "`picows` 2.3 |" in PAGE
+
+
+SIDES = pytest.mark.parametrize("side", ["theirs", "ours"])
+
+
+# ---- websockets
+
+
+@SIDES
+async def test_the_program_runs_with_either(server, side, capsys):
+    source = PAGE.partition("```python\n")[2].partition("```")[0]
+    if side == "theirs":
+        source = source.replace(
+            "from aiowebsocket import ConnectionClosedOK, connect",
+            "from websockets.asyncio.client import connect\nfrom websockets.exceptions import ConnectionClosedOK",
+        ).replace("max_size=2**20", "max_size=2**20, proxy=None")
+    source = source.replace("127.0.0.1:8765", f"127.0.0.1:{server.port}")
+    from test_docs import output_of
+
+    async with serving(server):
+        assert await output_of(source, "docs/migrating.md") == "hello\nclosed 1000\n"
+
+
+@SIDES
+async def test_ping(server, side):
+    ws, peer = await opened(side, server)
+    pinging = asyncio.ensure_future(_awaited(ws.ping()))
+    came = await peer.frame()
+    assert came.opcode == PING
+    peer.say(frame(10, came.payload))
+    answer = await pinging
+    seconds = await answer if side == "theirs" else answer
+    assert 0 < seconds < 10
+    await left(ws, peer)
+
+
+async def _awaited(awaitable):
+    return await awaitable
+
+
+@SIDES
+async def test_recv(server, side):
+    ws, peer = await opened(side, server)
+    peer.say(text("a"), text("b"))
+    assert await ws.recv(decode=False) == b"a"
+    if side == "theirs":
+        assert await ws.recv(False) == b"b"
+    else:
+        with pytest.raises(TypeError, match="decode"):
+            await ws.recv(False)
+    await left(ws, peer)
+
+
+@SIDES
+async def test_max_size(server, side):
+    ws, peer = await opened(side, server)
+    limit = (1 if side == "theirs" else 64) << 20
+    peer.say(bytes([0x82, 127]) + (limit + 1).to_bytes(8, "big"))
+    assert (await peer.frame()).code == 1009
+    await left(ws, peer)
+    ws, peer = await opened(side, server, max_size=10)
+    peer.say(binary(bytes(10)), binary(bytes(11)))
+    assert await ws.recv() == bytes(10)
+    assert (await peer.frame()).code == 1009
+    await left(ws, peer)
+
+
+@SIDES
+async def test_window(server, side):
+    """How many messages of a byte are taken off the socket while nobody receives."""
+    ws, peer = await opened(side, server)
+    telling = asyncio.ensure_future(peer.tell(binary(b"x") * 200_000))
+    for _ in range(200):
+        await asyncio.sleep(0.001)
+    if side == "theirs":
+        assert ws.recv_messages.frames.__len__() >= 16
+        assert ws.recv_messages.paused
+    else:
+        assert ws.pending * 65 >= 1 << 20
+        assert ws.pending * 65 < (1 << 20) + 1000
+    telling.cancel()
+    await asyncio.wait([telling])
+    peer.shut()
+    await ws.close()
+
+
+@SIDES
+async def test_invalid_uri(side):
+    if side == "theirs":
+        connecting = connect(side, "http://127.0.0.1/")
+        with pytest.raises(websockets.InvalidURI):
+            await connecting
+        assert not issubclass(websockets.InvalidURI, ValueError)
+    else:
+        with pytest.raises(ValueError) as caught:
+            connect(side, "http://127.0.0.1/")
+        assert isinstance(caught.value, aiowebsocket.InvalidURI)
+
+
+@SIDES
+async def test_closed(server, side):
+    package = websockets if side == "theirs" else aiowebsocket
+    ws, peer = await opened(side, server)
+    peer.say(close(1011, "oops"))
+    assert (await peer.frame()).opcode == CLOSE
+    peer.shut()
+    with pytest.raises(package.ConnectionClosedError) as caught:
+        await ws.recv()
+    error = caught.value
+    assert isinstance(error, (ConnectionError, EOFError)) == (side == "ours")
+    seen = (error.rcvd.code, error.rcvd.reason) if side == "theirs" else (error.code, error.reason)
+    assert seen == (1011, "oops")
+
+
+@SIDES
+async def test_invalid_status(server, side):
+    package = websockets if side == "theirs" else aiowebsocket
+    async with serving(server):
+        with pytest.raises(package.InvalidStatus) as caught:
+            await connect(side, f"ws://127.0.0.1:{server.port}/busy", open_timeout=1)
+    error = caught.value
+    assert (error.response.status_code, error.response.headers["Retry-After"]) == (503, "7")
+    assert error.response.body == b"later, please"
+    assert isinstance(error, ConnectionError) == (side == "ours")
+    if side == "ours":
+        assert (error.status, dict(error.headers)["retry-after"], error.body) == (503, "7", b"later, please")
+
+
+@SIDES
+async def test_headers(server, side):
+    ws, peer = await opened(side, server, "Set-Cookie: a=1", "Set-Cookie: b=2")
+    assert ws.response.headers.get_all("set-cookie") == ["a=1", "b=2"]
+    if side == "theirs":
+        with pytest.raises(MultipleValuesError):
+            ws.response.headers["Set-Cookie"]
+    else:
+        assert ws.response.headers["Set-Cookie"] == "a=1, b=2"
+    await left(ws, peer)
+
+
+@SIDES
+async def test_parts(server, side):
+    def parts():
+        yield "a"
+        yield "b"
+        raise KeyError("no more")
+
+    ws, peer = await opened(side, server)
+    sending = asyncio.ensure_future(_awaited(ws.send(parts())))
+    first = await peer.frame()
+    assert (first.opcode, first.payload, first.fin) == (TEXT, b"a", False)
+    while (came := await peer.frame()).opcode == CONTINUATION:
+        pass
+    assert (came.opcode, came.code) == (CLOSE, 1011)
+    peer.say(frame(CLOSE, came.payload))
+    peer.shut()
+    with pytest.raises(KeyError):
+        await sending
+    await ws.wait_closed()
+
+
+@SIDES
+async def test_two_receivers(server, side):
+    package = websockets.exceptions if side == "theirs" else aiowebsocket
+    ws, peer = await opened(side, server)
+    first = asyncio.ensure_future(_awaited(ws.recv()))
+    await arrived()
+    with pytest.raises(package.ConcurrencyError):
+        await ws.recv()
+    peer.say(text("a"))
+    assert await first == "a"
+    await left(ws, peer)
+
+
+@SIDES
+async def test_dict(server, side):
+    ws, peer = await opened(side, server)
+    with pytest.raises(TypeError):
+        await ws.send({"a": 1})
+    await left(ws, peer)
+
+
+@SIDES
+async def test_log(server, side, caplog):
+    with caplog.at_level(logging.DEBUG, "websockets.client" if side == "theirs" else "aiowebsocket"):
+        ws, peer = await opened(side, server)
+        await ws.send("hello there")
+        await left(ws, peer)
+    told = [message for message in caplog.messages if "hello there" in message]
+    assert len(told) == (1 if side == "theirs" else 0)
+
+
+# ---- picows
+
+if sys.version_info[:2] == (3, 12):
+    import picows
+
+
+class Listener(getattr(sys.modules.get("picows"), "WSListener", object)):
+    def __init__(self):
+        self.frames = []
+
+    def on_ws_frame(self, transport, frame):
+        self.frames.append((frame.msg_type, frame.fin, frame.get_payload_as_bytes()))
+
+
+async def picows_opened(server, **options):
+    task = asyncio.ensure_future(picows.ws_connect(Listener, server.uri, **options))
+    peer = await server.accept()
+    await peer.answer()
+    transport, listener = await task
+    return transport, listener, peer
+
+
+async def picows_left(transport, peer):
+    transport.disconnect()
+    await transport.wait_disconnected()
+    peer.shut()
+
+
+async def test_fragments(server):
+    said = [frame(TEXT, "é".encode()[:1], fin=False), frame(CONTINUATION, "é".encode()[1:])]
+    transport, listener, peer = await picows_opened(server)
+    peer.say(*said)
+    while len(listener.frames) < 2:
+        await turn()
+    assert [(fin, payload) for _, fin, payload in listener.frames] == [(False, b"\xc3"), (True, b"\xa9")]
+    await picows_left(transport, peer)
+    got = []
+    ws, peer = await opened("ours", server, on_message=lambda ws, message: got.append(message))
+    peer.say(*said)
+    while not got:
+        await turn()
+    assert got == ["é"]
+    await left(ws, peer)
+
+
+async def test_not_utf8(server):
+    transport, listener, peer = await picows_opened(server)
+    peer.say(frame(TEXT, b"\xff"))
+    while not listener.frames:
+        await turn()
+    assert listener.frames[0][2] == b"\xff"
+    await picows_left(transport, peer)
+    ws, peer = await opened("ours", server)
+    peer.say(frame(TEXT, b"\xff"))
+    assert (await peer.frame()).code == 1007
+    await left(ws, peer)
+
+
+async def test_auto_ping(server):
+    import inspect
+
+    options = inspect.signature(picows.ws_connect).parameters
+    assert options["enable_auto_ping"].default is False
+    assert inspect.signature(aiowebsocket.connect).parameters["ping_interval"].default == 20
+    transport, _, peer = await picows_opened(server, enable_auto_ping=True, auto_ping_idle_timeout=0.2, auto_ping_reply_timeout=0.1)
+    assert (await peer.frame()).opcode == PING
+    await picows_left(transport, peer)
+
+
+async def test_end(server):
+    transport, _, peer = await picows_opened(server)
+    peer.shut()
+    await transport.wait_disconnected()
+    ws, peer = await opened("ours", server)
+    peer.shut()
+    await ws.wait_closed()
+
+
+async def test_refused(server):
+    async with serving(server):
+        with pytest.raises(picows.WSError):
+            await picows.ws_connect(Listener, f"ws://127.0.0.1:{server.port}/busy")
+        with pytest.raises(aiowebsocket.InvalidStatus):
+            await aiowebsocket.connect(f"ws://127.0.0.1:{server.port}/busy")
