@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo check test python python-test examples loom soak icount icount-record conformance fuzz bench bench-quick bench-python docs deny
+.PHONY: help demo check test python python-test python-package examples loom soak icount icount-record conformance fuzz bench bench-quick bench-python docs deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ python-test: ## the tests of the Python package, on each CPython of 3.10 to 3.13
 python: ## the Python package, built and installed in .local/python for PYTHON (default python3)
 	@$(CARGO) --version
 	python/install $(PYTHON)
+
+python-package: ## a wheel for each CPython, the source distribution, and pip install of both, held to their limits
+	@$(CARGO) --version
+	python/package
 
 examples: ## servers of hyper and axum that upgrade to this library, and a client that comes back
 	@$(CARGO) --version
