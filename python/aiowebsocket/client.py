@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from dataclasses import asdict, dataclass
 from ssl import SSLContext
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _aiowebsocket
 from ._opening import TLS, Means, run
@@ -56,7 +56,8 @@ class Deflate:
 #: Seconds until the next attempt where ``process_exception`` wants one and the policy does not: the most of RFC 6455 7.2.3.
 _FIRST_DELAY = 5.0
 
-_Logger = logging.Logger | logging.LoggerAdapter[Any]
+if TYPE_CHECKING:
+    _Logger = logging.Logger | logging.LoggerAdapter[Any]
 
 
 class WebSocket(_aiowebsocket.Connection):

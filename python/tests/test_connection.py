@@ -138,13 +138,16 @@ async def test_a_dead_peer(server):
     assert isinstance(caught.value.__cause__, TimeoutError)
 
 
-async def test_a_pong_that_lies_in_the_kernel_is_heard_before_the_peer_is_judged(server):
+async def test_a_pong_that_lies_in_the_kernel_is_heard_before_the_peer_is_judged(loop_kind, server):
     """The program did something else for longer than the peer had time to answer."""
+    if loop_kind == "transports":
+        pytest.skip("what the kernel has is the transport's to read; asyncio reads before it tells the time")
     link = await Link.open(server, ping_interval=0.05, ping_timeout=0.1, close_timeout=0.05)
     ping = await link.peer.frame()
     link.peer.say(frame(PONG, ping.payload))
     time.sleep(0.3)
-    await arrived()
+    # As a loop does that tells the time before it asks the system for what came.
+    link.ws._on_time()
     assert link.ws.is_open
     link.peer.say(close(1000))
     link.peer.shut()
