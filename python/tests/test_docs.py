@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import contextlib
 import inspect
 import io
 import json
@@ -10,10 +11,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import trustme
 
 import aiowebsocket
 from friendly import serving
 from support import PATIENCE, run_python
+from tls import Server as TlsServer, server_context
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["docs/python.md", "docs/migrating.md", "python/README.md", "README.md"]
@@ -29,9 +32,15 @@ def blocks():
 
 
 @pytest.mark.parametrize(("page", "source", "printed"), list(blocks()))
-async def test_block(server, loop_kind, page, source, printed):
+async def test_block(server, loop_kind, page, source, printed, tmp_path):
     source = source.replace("127.0.0.1:8765", f"127.0.0.1:{server.port}")
-    async with serving(server):
+    async with contextlib.AsyncExitStack() as servers:
+        await servers.enter_async_context(serving(server))
+        if "localhost:8443" in source:
+            authority = trustme.CA()
+            authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+            secure = await servers.enter_async_context(TlsServer(server_context(authority)))
+            source = source.replace("localhost:8443", f"localhost:{secure.port}").replace("ca.pem", str(tmp_path / "ca.pem"))
         if "asyncio.run(" in source:
             # A whole program: a process of its own.
             if loop_kind != "asyncio":
@@ -65,7 +74,7 @@ def test_the_pages_have_blocks():
 
 def test_the_table_of_exceptions_is_right():
     rows = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", (ROOT / "docs/python.md").read_text(), re.MULTILINE)
-    assert len(rows) == 10
+    assert len(rows) == 14
     for name, bases in rows:
         for base in re.findall(r"`([\w.]+)`", bases):
             known = {"asyncio.QueueFull": asyncio.QueueFull}.get(base) or getattr(aiowebsocket, base, None)
