@@ -5,6 +5,11 @@
 #[doc = include_str!("../../docs/opening.md")]
 struct OpeningGuide;
 
+/// And that of docs/proxies.md.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../../docs/proxies.md")]
+struct ProxiesGuide;
+
 #[cfg(feature = "tokio")]
 mod client;
 #[cfg(feature = "deflate")]
