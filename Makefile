@@ -63,7 +63,7 @@ fuzz: ## each target for FUZZ_SECONDS (600), one after the other (needs cargo-fu
 	@$(CARGO) fuzz --version
 	for target in parts frames request response address inflate deflate proxy tunnel pair tungstenite; do fuzz/run $$target $(FUZZ_SECONDS) || exit 1; done
 
-soak: ## a server that is killed 50 times; references and memory of the Python package over a million messages and 5,000 connections
+soak: ## a server that is killed 50 times; a minute each of loss and of delay; references and memory of the Python package
 	@$(CARGO) --version
 	$(CARGO) test -q -p aiowebsocket --test it -- --ignored soak --nocapture
 	bench/python/run soak

@@ -2,6 +2,7 @@
 
 mod attack;
 mod cancel;
+mod faults;
 mod gate;
 mod memory;
 mod parts;

@@ -1,4 +1,4 @@
-//! What the tests share: a face without a socket, two machines on a fake wire, random numbers that can be had
+//! What the tests share: a face without a socket, two machines on a fake wire, a bad line, random numbers that can be had
 //! again, and an allocator that counts.
 
 pub(crate) mod alloc;
@@ -6,7 +6,9 @@ pub(crate) mod alloc;
 pub(crate) mod certificates;
 pub(crate) mod compression;
 pub(crate) mod face;
+pub(crate) mod namespace;
 pub(crate) mod pair;
+pub(crate) mod relay;
 pub(crate) mod rng;
 
 use std::time::Instant;
