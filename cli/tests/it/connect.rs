@@ -43,6 +43,23 @@ exit code: 0
 }
 
 #[test]
+fn what_is_to_be_sent_first_is() {
+    let server = Server::start(&[]);
+    check(
+        told(&["connect", "--send", "first", "--send", "second", &server.url], "third\n"),
+        str![[r#"
+exit code: 0
+----- stdout
+first
+second
+third
+----- stderr
+
+"#]],
+    );
+}
+
+#[test]
 fn every_answer_of_many_is_printed() {
     let server = Server::start(&[]);
     let lines: String = (0..20_000).map(|number| format!("line {number}\n")).collect();

@@ -1,13 +1,16 @@
 //! Through a proxy: named, or out of the environment; and what is said where it does not let through.
 
-use std::io::{Read, Write, copy};
+use std::io::{ErrorKind, Read, Write, copy};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Duration;
 
+use aiowebsocket::tls::server_config;
 use snapbox::str;
 
 use crate::support::{Folder, LIMIT, Server, check, plain, read_head, told, told_with};
+use crate::tls;
 
 /// A proxy on a thread of its own; what it was asked for.
 struct Proxy {
@@ -16,14 +19,14 @@ struct Proxy {
 }
 
 impl Proxy {
-    fn of(serve: impl Fn(TcpStream) -> Option<String> + Send + Sync + Copy + 'static) -> Self {
+    fn of(serve: impl Fn(TcpStream) -> Option<String> + Send + Clone + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let (sender, asked) = mpsc::channel();
         drop(thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
                 stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-                let sender = sender.clone();
+                let (serve, sender) = (serve.clone(), sender.clone());
                 // Nobody has to listen.
                 drop(thread::spawn(move || serve(stream).map(|asked| sender.send(asked))));
             }
@@ -480,6 +483,138 @@ aiows: warning: --insecure takes any certificate: whoever sits in between can re
 * DURATION  secure: TLSv1.3, CIPHER, http/1.1
 * DURATION  asking https://127.0.0.1:PORT for a tunnel to 127.0.0.1:PORT
 aiows: wss://127.0.0.1:PORT/: through https://127.0.0.1:PORT: the proxy refused the tunnel: 405 Method Not Allowed: "the method is \"CONNECT\", and a WebSocket opens with GET"
+
+"#]],
+    );
+}
+
+/// HTTP CONNECT within TLS, with the certificate of the folder.
+fn https(folder: &Folder) -> Proxy {
+    let config =
+        server_config(folder.path("server.pem"), folder.path("server.key")).expect("they belong together");
+    Proxy::of(move |stream| {
+        let connection = rustls::ServerConnection::new(config.clone()).expect("a configuration");
+        let mut stream = rustls::StreamOwned::new(connection, stream);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            // One that does not trust us goes away.
+            stream.read_exact(&mut byte).ok()?;
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).expect("text");
+        let server =
+            TcpStream::connect(head.split(' ').nth(1).expect("where to")).expect("the server listens");
+        stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").expect("it waits");
+        drop(thread::spawn(move || join_in_turns(stream, server)));
+        Some(head)
+    })
+}
+
+/// Bytes both ways until one end has ended, by whichever has some: the two ways of TLS are one state.
+fn join_in_turns(mut client: impl Read + Write + Timed, mut server: TcpStream) {
+    client.limit(Duration::from_millis(2));
+    server.limit(Duration::from_millis(2));
+    let mut bytes = vec![0; 1 << 14];
+    loop {
+        for is_from_client in [true, false] {
+            let read = if is_from_client { client.read(&mut bytes) } else { server.read(&mut bytes) };
+            match read {
+                Ok(0) => return,
+                Ok(n) if is_from_client => server.write_all(&bytes[..n]).expect("it reads"),
+                Ok(n) => client.write_all(&bytes[..n]).expect("it reads"),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+trait Timed {
+    /// A read takes no longer than this.
+    fn limit(&self, time: Duration);
+}
+
+impl Timed for TcpStream {
+    fn limit(&self, time: Duration) {
+        self.set_read_timeout(Some(time)).expect("a limit");
+    }
+}
+
+impl Timed for rustls::StreamOwned<rustls::ServerConnection, TcpStream> {
+    fn limit(&self, time: Duration) {
+        self.sock.limit(time);
+    }
+}
+
+#[test]
+fn tls_with_the_server_within_tls_with_the_proxy() {
+    let (folder, _) = tls::folder();
+    let (proxy, server) = (https(&folder), tls::serve(&folder, "server"));
+    check(
+        folder.told(
+            &["connect", "-v", "--cacert", "ca.pem", "--proxy", &proxy.url("https"), &server.url],
+            "hello\n",
+        ),
+        str![[r#"
+exit code: 0
+----- stdout
+hello
+----- stderr
+* DURATION  connecting to 127.0.0.1:PORT
+* DURATION  connected to 127.0.0.1:PORT
+* DURATION  TLS with 127.0.0.1
+* DURATION  secure: TLSv1.3, CIPHER, http/1.1
+* DURATION  asking https://127.0.0.1:PORT for a tunnel to 127.0.0.1:PORT
+* DURATION  the tunnel is there
+* DURATION  TLS with 127.0.0.1
+* DURATION  secure: TLSv1.3, CIPHER, http/1.1
+* DURATION  asking for wss://127.0.0.1:PORT/
+> GET / HTTP/1.1
+> Host: 127.0.0.1:PORT
+> Connection: Upgrade
+> Upgrade: websocket
+> User-Agent: aiowebsocket/VERSION
+> Sec-WebSocket-Key: KEY
+> Sec-WebSocket-Version: 13
+> Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits
+* DURATION  the server answers 101
+< HTTP/1.1 101 Switching Protocols
+< upgrade: websocket
+< connection: Upgrade
+< sec-websocket-accept: KEY
+< sec-websocket-extensions: permessage-deflate
+* DURATION  open, permessage-deflate
+* closed: 1000 Normal Closure
+
+"#]],
+    );
+    assert!(proxy.asked().starts_with("CONNECT 127.0.0.1:"));
+    // Whose certificate it is that is wrong.
+    let unknown = Server::start(&["--tls"]);
+    check(
+        folder.told(
+            &["connect", "--cacert", "ca.pem", "--proxy", &proxy.url("https"), &unknown.url],
+            "hello\n",
+        ),
+        str![[r#"
+exit code: 1
+----- stdout
+----- stderr
+aiows: wss://127.0.0.1:PORT/: the server's certificate was not issued by a CA of --cacert
+
+"#]],
+    );
+    check(
+        folder.told(
+            &["connect", "--cacert", "other.pem", "--proxy", &proxy.url("https"), &server.url],
+            "hello\n",
+        ),
+        str![[r#"
+exit code: 1
+----- stdout
+----- stderr
+aiows: wss://127.0.0.1:PORT/: TLS with the proxy https://127.0.0.1:PORT: the server's certificate was not issued by a CA of --cacert
 
 "#]],
     );

@@ -200,6 +200,34 @@ fn lines_come_in_order_and_none_twice() {
     assert_eq!((heard.first(), heard.last(), said.code), (Some(&0), Some(&(LINES - 1)), Some(0)), "{said}");
 }
 
+/// A message whose last byte never left has surely not arrived: it is sent to the next connection.
+#[test]
+fn what_a_connection_left_unsent_goes_to_the_next() {
+    /// More than the kernel takes for a server that does not read.
+    const LENGTH: usize = 32 << 20;
+    let url = talking_to_each(|number, stream| {
+        if number == 0 {
+            thread::sleep(Duration::from_millis(300));
+            return;
+        }
+        // A header of RFC 6455 5.2 with 64 bits of length, and the mask.
+        let mut head = [0; 14];
+        stream.read_exact(&mut head).expect("a frame");
+        let length = u64::from_be_bytes(head[2..10].try_into().expect("eight bytes"));
+        let read = std::io::copy(&mut stream.take(length), &mut std::io::sink()).expect("a payload");
+        stream.write_all(&frame(1, read.to_string().as_bytes())).expect("the client reads");
+        let (_, payload) = next_frame(stream);
+        stream.write_all(&frame(1, &payload)).expect("the client reads");
+        stream.write_all(&frame(8, &1000_u16.to_be_bytes())).expect("the client reads");
+        _ = stream.read_to_end(&mut Vec::new());
+    });
+    let lines = format!("{}\nbehind it\n", "x".repeat(LENGTH));
+    let options = ["connect", "--reconnect=0.1", "--compress", "0", "--linger", "5", &url];
+    let said = run(&options, lines.as_bytes());
+    assert_eq!(String::from_utf8_lossy(&said.stdout), format!("{LENGTH}\nbehind it\n"), "{said}");
+    assert_eq!(said.code, Some(0));
+}
+
 /// A server that answers stops reading while nobody reads its answers.
 #[test]
 fn much_is_sent_and_received_at_once() {

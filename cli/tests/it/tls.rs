@@ -15,7 +15,7 @@ use snapbox::str;
 use crate::support::{Folder, LIMIT, Program, Server, check, once, plain, read_head, told, told_with};
 
 /// An authority of the tests' own.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
     fn new(name: &str) -> Self {
@@ -38,7 +38,7 @@ impl Authority {
 }
 
 /// A folder with ca.pem, server.pem and server.key for 127.0.0.1, and other.pem, which is another authority's.
-fn folder() -> (Folder, Authority) {
+pub(crate) fn folder() -> (Folder, Authority) {
     let folder = Folder::new();
     let authority = Authority::new("authority of the tests");
     folder.write("ca.pem", &authority.0.pem());
@@ -47,7 +47,7 @@ fn folder() -> (Folder, Authority) {
     (folder, authority)
 }
 
-fn serve(folder: &Folder, name: &str) -> Server {
+pub(crate) fn serve(folder: &Folder, name: &str) -> Server {
     folder.serve(&["--cert", &format!("{name}.pem"), "--key", &format!("{name}.key")])
 }
 
