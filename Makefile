@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo check test python python-test python-package examples loom soak icount icount-record conformance fuzz bench bench-quick bench-python docs deny
+.PHONY: help demo check test python python-test python-package examples loom soak icount icount-record conformance fuzz bench bench-quick bench-python bench-deflate miri docs deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,15 @@ bench: ## every row and mode of the field, with latency, memory, footprints and 
 bench-python: ## the Python package, its peers and floors, in under five minutes (see bench/python/README.md)
 	@$(CARGO) --version
 	bench/python/run quick
+
+bench-deflate: ## what compression costs and gains, by level and by what a compressor knows
+	@$(CARGO) --version
+	$(CARGO) bench -q -p aiowebsocket --bench deflate
+
+miri: ## the one line of unsafe code of the library under Miri, by what receives and sends text (needs the nightly toolchain's miri)
+	@$(CARGO) +nightly miri --version
+	MIRIFLAGS="-Zmiri-disable-isolation" $(CARGO) +nightly miri test -q --target-dir target/miri -p aiowebsocket \
+		--no-default-features --features tokio,futures,deflate --test it -- client::streams
 
 docs: ## the documentation as a browser shows it
 	$(CARGO) doc --workspace --no-deps --all-features

@@ -31,11 +31,9 @@ pub enum Fault {
 
 impl Outcome {
     /// Whether the machine's outcome is this one. Two implementations of DEFLATE notice what is wrong with a block at different bytes of
-    /// it; none takes the message.
+    /// it, and what comes before that may end the connection otherwise: another fault, or a Close frame. None takes the message.
     pub fn is(&self, machine: &Heard) -> bool {
-        let may_be_later = self.fault == Some(Fault::Inside)
-            && matches!(machine.end, End::Open | End::Failed(_))
-            && machine.messages == self.heard.messages;
+        let may_be_later = self.fault == Some(Fault::Inside) && machine.messages == self.heard.messages;
         self.heard == *machine || may_be_later
     }
 }

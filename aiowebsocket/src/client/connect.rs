@@ -151,8 +151,8 @@ impl<T> Connect<T> {
         self.ask(|request| Ok(_ = request.compression(Some(options))?))
     }
 
-    /// Does not offer compression. It costs a message of 170 bytes half a microsecond at either end and saves two thirds of its
-    /// bytes; what matters more depends on the line.
+    /// Does not offer compression. It costs a JSON message of 169 bytes 0.55 µs on its way out and 0.28 µs on its way in, and saves 64 % of
+    /// its bytes (`make bench-deflate`); what matters more depends on the line.
     #[cfg(feature = "deflate")]
     pub fn no_compression(self) -> Self {
         self.ask(|request| Ok(_ = request.compression(None)?))

@@ -329,7 +329,7 @@ fn messages_for_themselves_refer_to_nothing() {
     assert_eq!(size[0], size[1]);
 }
 
-/// Another connection used the thread's compressors meanwhile: the history keeps the last KiB of the context.
+/// Another connection used the thread's compressors meanwhile: the history keeps the last 256 bytes of the context.
 #[test]
 fn the_context_outlives_the_compressor() {
     let text = Rng::new().text(300);
@@ -664,7 +664,29 @@ fn a_bomb_in_parts_takes_a_part() {
     .expect("no panic");
 }
 
-/// What a connection holds between two messages: the peer's context, and one KiB of ours.
+/// What docs/design.md and the documentation of `Deflate` say of a compressor: what a thread holds more after another kind of it was used.
+#[test]
+fn a_compressor_takes_what_its_memory_level_says() {
+    let takes = |memory_level| {
+        std::thread::spawn(move || {
+            let compress = |options: Deflate| {
+                let mut machine = machine(Role::Client, agreed_with(options, OFFER));
+                send(&mut machine, &Message::Text("a compressed message, ".repeat(100)), false);
+                drain(&mut machine);
+            };
+            // So that the buffers of the thread are there.
+            compress(Deflate::default().level(9));
+            let before = held();
+            compress(Deflate::default().memory_level(memory_level));
+            held() - before
+        })
+        .join()
+        .expect("no panic")
+    };
+    assert_eq!((takes(5), takes(8) >> 10), (279_680, 371));
+}
+
+/// What a connection holds between two messages: the peer's context, and 256 bytes of ours.
 #[test]
 fn an_idle_machine_keeps_one_context() {
     let holds = |offer: &str| {
@@ -686,4 +708,5 @@ fn an_idle_machine_keeps_one_context() {
     let (with, without) = (holds(OFFER), holds("permessage-deflate; server_no_context_takeover"));
     assert!(with <= 48 << 10, "{with}");
     assert!(without < 2 << 10, "{without}");
+    assert_eq!(with - without, 47_552, "an inflater");
 }
