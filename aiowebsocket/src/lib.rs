@@ -26,9 +26,9 @@ pub mod tls;
 
 #[cfg(feature = "tokio")]
 pub use client::{
-    Accept, Connect, Data, Dial, EchoServer, Error, Event, Gate, INLINE, Message, MessageRef, Negotiated,
-    Outgoing, Over, OverEach, Part, Receiver, ReconnectEvent, Reconnecting, Sender, Target, Text, TimeLimit,
-    Transport, TrySendError, WebSocket, accept, connect,
+    Accept, Connect, Counters, Data, Dial, EchoServer, Error, Event, Gate, INLINE, Message, MessageRef,
+    Negotiated, Outgoing, Over, OverEach, Part, Receiver, ReconnectEvent, Reconnecting, Sender, Target, Text,
+    TimeLimit, Transport, TrySendError, WebSocket, accept, connect,
 };
 #[cfg(feature = "deflate")]
 pub use deflate::{Agreed, Deflate};

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::backlog::Backlog;
+use super::counters::{Counters, Tally};
 use super::error::Error;
 use super::message::{Data, Event, Message, MessageRef, Outgoing};
 use crate::keys::next_key;
@@ -71,6 +72,9 @@ pub(super) struct Driver<S> {
     sent: u64,
     /// Changes whenever something happened that somebody else may wait for.
     moves: u64,
+    tally: Tally,
+    /// Where it is told, once somebody asked. Boxed by itself: one word where nobody did.
+    counters: Option<Counters>,
 }
 
 /// How messages are taken.
@@ -103,6 +107,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             told: false,
             sent: 0,
             moves: 0,
+            tally: Tally::default(),
+            counters: None,
         }
     }
 
@@ -226,7 +232,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             match ready!(self.poll_step(cx, Take::Parts)) {
                 Step::End => return Poll::Ready(None),
                 Step::Control { .. } => {}
-                step => return Poll::Ready(Some(step)),
+                step => {
+                    self.tally.messages_received += u64::from(matches!(step, Step::Part { last: true, .. }));
+                    return Poll::Ready(Some(step));
+                }
             }
         }
     }
@@ -251,7 +260,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// A message that lies in the machine's memory, until the next poll.
     #[inline]
-    pub(super) fn lend(&self, incoming: Incoming) -> MessageRef<'_> {
+    pub(super) fn lend(&mut self, incoming: Incoming) -> MessageRef<'_> {
+        self.tally.messages_received += 1;
         let bytes = self.machine.payload(incoming.place);
         match incoming.kind {
             Kind::Text => MessageRef::Text(utf8::checked(bytes)),
@@ -262,6 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// A message of its own: small ones copied, large ones cut out of the memory that they arrived in.
     #[inline(always)]
     pub(super) fn own(&mut self, incoming: Incoming) -> Message {
+        self.tally.messages_received += 1;
         if !matches!(incoming.place, Place::Input { .. }) {
             return self.cut(incoming);
         }
@@ -294,8 +305,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             self.machine.send(message.kind, message.payload, &mut next_key)
         };
         match sent {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.tally.messages_sent += 1;
+                Ok(())
+            }
             Err(refused) => Err(self.cannot_send(refused)),
+        }
+    }
+
+    /// What passes through the connection, told from now on.
+    pub(super) fn counters(&mut self) -> Counters {
+        let counters = self.counters.get_or_insert_default().clone();
+        self.tell();
+        counters
+    }
+
+    /// Tells the counters, where somebody asked for them.
+    #[inline]
+    fn tell(&self) {
+        if let Some(counters) = &self.counters {
+            counters.publish(&self.tally, self.machine.round_trip().map(|(_, latency)| latency));
         }
     }
 
@@ -519,7 +548,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             self.machine.send_part(part.kind, part.payload, last, &mut next_key)
         };
         match sent {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.tally.messages_sent += u64::from(last);
+                Ok(())
+            }
             Err(refused) => Err(self.cannot_send(refused)),
         }
     }
@@ -566,6 +598,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                         continue;
                     }
                     self.machine.park();
+                    self.tell();
                     return Poll::Pending;
                 }
             }
@@ -608,6 +641,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             match written {
                 Ok(0) => self.break_write(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
+                    self.tally.bytes_sent += n as u64;
                     self.unflushed = true;
                     self.sent += self.machine.written(n) as u64;
                     self.moves += 1;
@@ -615,6 +649,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Err(error) => self.break_write(error),
             }
         }
+        self.tell();
         ready!(self.poll_flush_stream(cx));
         Poll::Ready(!self.write_broken)
     }
@@ -645,7 +680,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut space))?;
         let n = space.filled().len();
         if n > 0 {
+            self.tally.bytes_received += n as u64;
             self.machine.received(n, now());
+            self.tell();
         }
         Poll::Ready(Ok(n))
     }
@@ -656,6 +693,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let mut destination = (&mut self.large).limit(missing);
         let n = ready!(pin!(self.stream.read_buf(&mut destination)).poll(cx))?;
         if n > 0 {
+            self.tally.bytes_received += n as u64;
             self.machine.placed(&mut self.large[before..], now());
         }
         Poll::Ready(Ok(n))

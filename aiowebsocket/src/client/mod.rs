@@ -4,6 +4,7 @@
 mod accept;
 mod backlog;
 mod connect;
+mod counters;
 mod driver;
 mod error;
 mod exchange;
@@ -22,6 +23,7 @@ mod websocket;
 
 pub use accept::{Accept, accept};
 pub use connect::{Connect, Dial, Over, OverEach, Transport, connect};
+pub use counters::Counters;
 pub use error::{Error, TimeLimit};
 pub use gate::Gate;
 pub use message::{Data, Event, INLINE, Message, MessageRef, Outgoing, Part, Text};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::counters::Counters;
 use super::driver::{Driver, now};
 use super::error::Error;
 use super::message::{Event, Message, MessageRef, Outgoing, Part};
@@ -310,6 +311,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// The round-trip time of the newest ping that was answered, keep-alive's included.
     pub fn latency(&self) -> Option<Duration> {
         self.driver.machine.round_trip().map(|(_, round_trip)| round_trip)
+    }
+
+    /// What passes through the connection: messages and bytes each way, and the newest round trip. To be asked for once and read from
+    /// anywhere, without a lock. What passed before is counted too.
+    pub fn counters(&mut self) -> Counters {
+        self.driver.counters()
     }
 
     /// Which end of the connection this is.

@@ -2,6 +2,7 @@
 
 mod attack;
 mod cancel;
+mod counters;
 mod faults;
 mod gate;
 mod memory;

@@ -150,11 +150,12 @@ struct Turned {
     space: Vec<u8>,
     control: Vec<u8>,
     is_open: bool,
+    alpn: Option<&'static str>,
 }
 
 impl Turned {
     fn new() -> Self {
-        Self { sealed: Vec::new(), space: vec![0; 1000], control: b"hi".to_vec(), is_open: false }
+        Self { sealed: Vec::new(), space: vec![0; 1000], control: b"hi".to_vec(), is_open: false, alpn: None }
     }
 }
 
@@ -230,7 +231,8 @@ impl Layer for Turned {
     }
 
     fn agreed(&self) -> Option<TlsInfo> {
-        self.is_open.then(|| TlsInfo::new("turned".into(), "none".into(), None, false))
+        let alpn = self.alpn.map(str::to_owned);
+        self.is_open.then(|| TlsInfo::new("turned".into(), "none".into(), alpn, false))
     }
 }
 
@@ -353,6 +355,31 @@ fn tls_that_cannot_be_had_or_fails_is_the_end() {
     face.says();
     face.machine.receive_end(face.now);
     assert!(matches!(face.fails(), ConnectError::Tls(error) if error.fault() == &TlsFault::Truncated));
+}
+
+/// RFC 7301: what was agreed on is what is spoken. A server that is talked into HTTP/2 would read our request as something else.
+#[test]
+fn another_protocol_by_alpn_is_the_end() {
+    for (alpn, is_fine) in
+        [(None, true), (Some("http/1.1"), true), (Some("h2"), false), (Some("http/1.0"), false)]
+    {
+        let mut face = Face::new("wss://192.0.2.1/", Options::default());
+        face.connect("192.0.2.1:443");
+        assert!(matches!(face.next(), Ok(Next::Secure { .. })));
+        face.machine.secured(Ok(Box::new(Turned { alpn, ..Turned::new() })), face.now);
+        face.says();
+        face.hears(b"yo");
+        if is_fine {
+            assert!(!face.says().is_empty());
+        } else {
+            let error = face.fails();
+            assert!(
+                matches!(&error, ConnectError::Tls(tls) if matches!(tls.fault(), TlsFault::Alpn { .. })),
+                "{error:?}"
+            );
+            assert_eq!(face.machine.output(), b"bye", "nothing is asked");
+        }
+    }
 }
 
 fn through(proxy: &str) -> Options {
