@@ -9,7 +9,7 @@ use miniz_oxide::inflate::stream::InflateState;
 use miniz_oxide::{DataFormat, MZFlush, MZStatus};
 
 use crate::support::alloc::{held, peak_of};
-use crate::support::compression::{agreed, agreed_with};
+use crate::support::compression::{agreed, agreed_with, taken_by_client};
 use crate::support::face::{Face, Message, Style};
 use crate::support::rng::Rng;
 use crate::support::{KEY, same_key, start_of_time};
@@ -325,7 +325,13 @@ fn messages_for_themselves_refer_to_nothing() {
     }
     // A client's promise holds although the server did not take it up.
     let options = Deflate::default().client_no_context_takeover();
-    let size = sizes(&mut machine(Role::Client, agreed_with(options, OFFER)), &text, 2);
+    let taken = taken_by_client(options, "permessage-deflate");
+    assert!(!taken.client_no_context_takeover());
+    let size = sizes(&mut machine(Role::Client, taken), &text, 2);
+    assert_eq!(size[0], size[1]);
+    // And what the server asks for holds although the client did not promise it.
+    let taken = taken_by_client(Deflate::default(), "permessage-deflate; client_no_context_takeover");
+    let size = sizes(&mut machine(Role::Client, taken), &text, 2);
     assert_eq!(size[0], size[1]);
 }
 
@@ -347,22 +353,31 @@ fn the_context_outlives_the_compressor() {
 fn a_small_window_is_kept_to() {
     let mut rng = Rng::new();
     for bits in 10..=15_u8 {
-        for role in [Role::Client, Role::Server] {
-            let options =
-                Deflate::default().level(9).client_max_window_bits(bits).server_max_window_bits(bits);
+        let level = Deflate::default().level(9);
+        let answered = format!("permessage-deflate; client_max_window_bits={bits}");
+        for (name, role, agreed) in [
+            ("a server that was told", Role::Server, agreed_with(level.server_max_window_bits(bits), OFFER)),
+            ("a client that was told", Role::Client, taken_by_client(level, &answered)),
+            // Which holds although the server did not take it up.
+            (
+                "a client that promised it",
+                Role::Client,
+                taken_by_client(level.client_max_window_bits(bits), "permessage-deflate"),
+            ),
+        ] {
             let mut size = |distance: usize| {
                 let mut bytes = rng.bytes(distance);
                 bytes.extend_from_within(..240);
-                let mut machine = machine(role, agreed_with(options, OFFER));
+                let mut machine = machine(role, agreed);
                 machine.send(Kind::Binary, Payload::Borrowed(&bytes), &mut same_key).expect("open");
                 (drain(&mut machine).len(), bytes.len())
             };
             let window = 1 << bits;
             let (sent, plain) = size(window + 1);
-            assert!(sent >= plain, "{bits} bits, {role:?}: found beyond the window");
+            assert!(sent >= plain, "{bits} bits, {name}: found beyond the window");
             // zlib keeps some of its window to itself.
             let (sent, plain) = size(window - 600);
-            assert!(sent + 50 < plain, "{bits} bits, {role:?}: {sent} of {plain}");
+            assert!(sent + 50 < plain, "{bits} bits, {name}: {sent} of {plain}");
         }
     }
 }
