@@ -146,7 +146,13 @@ impl Means {
             if let Some(hook) = hook {
                 hook(&socket)?;
             }
-            Ok((socket.connect(address).await?, pass))
+            let stream = socket.connect(address).await?;
+            // Where nobody listens on a port that the system gives to clients, it may be our own: TCP then connects the
+            // socket with itself, and our request would come back as the answer.
+            if stream.local_addr()? == address {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            Ok((stream, pass))
         })
     }
 

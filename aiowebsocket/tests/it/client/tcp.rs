@@ -241,6 +241,17 @@ async fn nobody_at_the_address() {
     assert!(matches!(error, Error::Connect(_)) && error.is_retryable());
 }
 
+/// A client that is given the port of a server that is gone, which a system does by chance, must not talk to itself.
+#[tokio::test]
+async fn a_socket_that_connects_to_itself_is_no_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    drop(listener);
+    let error = connect(format!("ws://{address}/")).local_address(address).await.expect_err("nobody");
+    assert_eq!(error.to_string(), format!("no connection could be made: {address}: connection refused"));
+    assert!(error.is_retryable());
+}
+
 /// Mistakes are told before anything is dialled, whatever comes after them.
 /// Each option sets its own limit or time, and nothing else.
 #[test]
