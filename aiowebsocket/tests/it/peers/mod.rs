@@ -94,9 +94,15 @@ fn is_installed(peer: &str) -> bool {
         "ws" => local().join("node_modules/ws").is_dir() && on_path("node").is_some(),
         "bun" => local().join("node_modules/.bin/bun").exists(),
         "chromium" => chromium().exists(),
+        "aiows" => aiows().is_file(),
         "tinyproxy" | "squid" | "microsocks" | "nginx" | "haproxy" => daemons::program(peer).is_file(),
         _ => unreachable!("{peer} is no peer"),
     }
+}
+
+/// The command-line tool, as the tests of the workspace build it: `cargo test -p aiowebsocket` alone does not.
+fn aiows() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/../debug/aiows"))
 }
 
 fn chromium() -> PathBuf {

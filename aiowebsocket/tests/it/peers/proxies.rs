@@ -1,6 +1,8 @@
 //! Our client through the proxies that people run, to a server in the clear and to one within TLS.
 
 use std::future::IntoFuture as _;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::daemons::{Daemon, free_port};
 use super::fronts::{converses, echo_server, trusting};
-use super::{done, is_there, within};
-use crate::support::certificates::{Authority, Wrong};
+use super::{aiows, done, is_there, within};
+use crate::support::certificates::{Authority, Files, Wrong};
 
 /// A proxy that runs, and what it leads to.
 struct Place {
@@ -245,6 +247,62 @@ async fn microsocks_open_to_all() {
     place.leads_everywhere("socks5h", "").await;
     place.leads_everywhere("socks5", "user:unasked@").await;
     place.dies("socks5", "").await;
+}
+
+/// `aiows connect wss://…` reaches nginx through each kind of proxy, and its error shows what a proxy had to say.
+#[tokio::test]
+async fn aiows_through_each_kind_of_proxy() {
+    if !is_there("aiows") {
+        return;
+    }
+    for (peer, scheme, credentials) in [
+        ("tinyproxy", "http", "user:pass"),
+        ("squid", "http", "user:pass"),
+        ("squid", "https", "user:pass"),
+        ("proxy.py", "https", "user:pass"),
+        ("microsocks", "socks5", "user:pass"),
+        ("microsocks", "socks5h", "user:pass"),
+    ] {
+        if !is_there(peer) {
+            continue;
+        }
+        let place = Place::new(peer).await;
+        let files = Files::of(&[("ca.pem", &place.authority.pem())]);
+        let port = if scheme == "https" { place.daemon.tls_port } else { place.daemon.port };
+        let run = async |credentials: &str| {
+            let mut command = Command::new(aiows());
+            command.args(["connect", "--proxy", &format!("{scheme}://{credentials}@127.0.0.1:{port}")]);
+            command.arg("--cacert").arg(files.path("ca.pem")).arg(&place.secure);
+            said(command, "hello\n").await
+        };
+        let (out, complaint, code) = run(credentials).await;
+        assert_eq!((out.as_str(), code), ("hello\n", Some(0)), "{peer}, {scheme}: {complaint}");
+
+        let (out, complaint, code) = run("user:wrong").await;
+        assert!(out.is_empty() && code != Some(0), "{peer}, {scheme}: {code:?}, {out}");
+        let told = match peer {
+            "tinyproxy" => "401 Unauthorized",
+            "microsocks" => "does not take this user and password",
+            _ => "407 Proxy Authentication Required",
+        };
+        assert!(complaint.contains(told) && !complaint.contains("wrong"), "{peer}, {scheme}: {complaint}");
+    }
+}
+
+/// What a program that is fed this says, on both of its outputs, and its exit code.
+async fn said(mut command: Command, input: &'static str) -> (String, String, Option<i32>) {
+    let run = tokio::task::spawn_blocking(move || {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        // A program that fails at once does not read.
+        _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        let said = child.wait_with_output().expect("it ends");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        (text(said.stdout), text(said.stderr), said.status.code())
+    });
+    within("aiows", run).await.expect("no panic")
 }
 
 /// The variables of an environment lead through a proxy, or past it.
