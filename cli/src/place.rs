@@ -216,7 +216,11 @@ impl Place {
             TlsFault::UnknownIssuer if self.has_own_ca => {
                 "the server's certificate was not issued by a CA of --cacert".to_owned()
             }
-            TlsFault::UnknownIssuer => "the server's certificate was issued by somebody who is not trusted here: --cacert FILE trusts a CA of your own, --pin SHA256 one certificate".to_owned(),
+            TlsFault::UnknownIssuer => {
+                "the server's certificate was issued by somebody who is not trusted here: \
+                 --cacert FILE trusts a CA of your own, --pin SHA256 one certificate"
+                    .to_owned()
+            }
             TlsFault::NotPinned { .. } => format!("{error}; --pin names another"),
             TlsFault::NotTls { .. } if proxy.is_some() => {
                 "it does not speak TLS: write http:// for the proxy?".to_owned()
@@ -231,7 +235,11 @@ impl Place {
             }
             _ => error.to_string(),
         };
-        whom + &what
+        match proxy {
+            // The library speaks of servers.
+            Some(_) => whom + &what.replace("the server's certificate", "its certificate"),
+            None => what,
+        }
     }
 
     /// A refusal: its status, what its body says, and what may help.

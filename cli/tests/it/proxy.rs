@@ -466,7 +466,7 @@ aiows: wss://feed.example.com/: not open within DURATION: TLS with the proxy htt
 exit code: 1
 ----- stdout
 ----- stderr
-aiows: wss://127.0.0.1:PORT/: TLS with the proxy https://127.0.0.1:PORT: the server's certificate was issued by somebody who is not trusted here: --cacert FILE trusts a CA of your own, --pin SHA256 one certificate
+aiows: wss://127.0.0.1:PORT/: TLS with the proxy https://127.0.0.1:PORT: its certificate was issued by somebody who is not trusted here: --cacert FILE trusts a CA of your own, --pin SHA256 one certificate
 
 "#]],
     );
@@ -614,7 +614,7 @@ aiows: wss://127.0.0.1:PORT/: the server's certificate was not issued by a CA of
 exit code: 1
 ----- stdout
 ----- stderr
-aiows: wss://127.0.0.1:PORT/: TLS with the proxy https://127.0.0.1:PORT: the server's certificate was not issued by a CA of --cacert
+aiows: wss://127.0.0.1:PORT/: TLS with the proxy https://127.0.0.1:PORT: its certificate was not issued by a CA of --cacert
 
 "#]],
     );
