@@ -138,8 +138,11 @@ impl Pump {
                 }
                 Step::Into { kind, len } => {
                     let poured = self.machine.pour();
-                    self.destination.grow(py, kind == Kind::Text, len, poured.len())?;
-                    self.destination.append(poured);
+                    // A header alone takes no memory.
+                    if !poured.is_empty() {
+                        self.destination.grow(py, kind == Kind::Text, len, poured.len())?;
+                        self.destination.append(poured);
+                    }
                     if self.machine.reads_direct() {
                         self.missing = len - self.destination.filled();
                         if self.missing > 0 {
@@ -241,7 +244,7 @@ impl Pump {
 
     /// Reads once. What was read before is stepped through before.
     pub(crate) fn read(&mut self, py: Python<'_>, now: Instant) -> PyResult<Read> {
-        // The first bytes come through the read buffer: a header alone takes no memory.
+        // The first bytes come through the read buffer, see above.
         let outside = self.missing > 0 && self.destination.has_begun();
         let result = if outside {
             let len = self.destination.filled() + self.missing;

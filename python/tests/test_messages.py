@@ -2,8 +2,10 @@
 
 import array
 import asyncio
+import gc
 import random
 import sys
+import tracemalloc
 
 import pytest
 
@@ -22,6 +24,7 @@ from support import (
     frame,
     parked,
     text,
+    turn,
 )
 
 #: One below, at and above each boundary: of the frame's three forms of length, of the way large messages come, of what memory is
@@ -211,6 +214,38 @@ async def test_violations(link, said, code):
     assert caught.value.code == code
 
 
+async def test_who_failed_shuts_its_side_and_waits_for_the_peer(server):
+    """A socket that was closed with unread input would send a reset, and that takes the Close frame with it."""
+    link = await Link.open(server, close_timeout=None)
+    link.peer.say(frame(TEXT, b"\xff"))
+    assert (await link.peer.frame()).code == 1007
+    assert await asyncio.wait_for(link.peer.end(), 5) == b"", "our side is shut"
+    link.peer.say(text("unread"))
+    await arrived()
+    assert not link.ws.is_closed
+    link.peer.shut()
+    await link.ws.wait_closed()
+
+
+async def test_a_header_alone_takes_no_memory(link):
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        link.peer.say(bytes([0x82, 127]) + (60 << 20).to_bytes(8, "big"))
+        await arrived()
+        after, most = tracemalloc.get_traced_memory()
+        assert most - before < 300_000, "a transport has 256 KiB to read into"
+        tracemalloc.reset_peak()
+        link.peer.say(b"x")
+        await arrived()
+        after, most = tracemalloc.get_traced_memory()
+        assert most - before < 5 << 20, "and one byte takes 4 MiB at the most"
+    finally:
+        tracemalloc.stop()
+    link.peer.shut()
+    await link.ws.wait_closed()
+
+
 async def test_a_message_that_is_too_big(server):
     link = await Link.open(server, max_size=1000)
     link.peer.say(binary(bytes(1000)), binary(bytes(1001))[:4])
@@ -330,6 +365,18 @@ async def test_a_send_that_is_cancelled_is_sent_all_the_same(link):
     assert (await link.peer.frame()).payload == payload
     assert (await link.peer.frame()).payload == b"behind"
     await behind
+
+
+async def test_who_gave_a_send_up_is_not_told_of_the_end(link):
+    """An exception that nobody can take would be reported to the event loop."""
+    sending = asyncio.ensure_future(link.ws.send(some_bytes(32 << 20)))
+    await parked(sending)
+    sending.cancel()
+    await asyncio.wait([sending])
+    link.peer.reset()
+    await link.ws.wait_closed()
+    gc.collect()
+    await turn()
 
 
 async def test_send_nowait_refuses_what_would_wait(server):

@@ -1,6 +1,7 @@
 """docs/migrating.md: each row of its tables, by running both sides."""
 
 import asyncio
+import contextlib
 import logging
 import re
 import sys
@@ -53,7 +54,7 @@ def on_asyncio(loop_kind):
 
 def test_each_row_has_its_test():
     rows = re.findall(r"^\|.*\| `(\w+)` \|$", PAGE, re.MULTILINE)
-    assert len(rows) == 17
+    assert len(rows) == 18
     for row in rows:
         assert f"test_{row}" in globals(), row
 
@@ -241,6 +242,31 @@ async def test_dict(server, side):
     with pytest.raises(TypeError):
         await ws.send({"a": 1})
     await left(ws, peer)
+
+
+@SIDES
+async def test_again(server, side):
+    """A connection that was closed cleanly comes again after the first delay, which is made short here."""
+    package = theirs if side == "theirs" else aiowebsocket
+    opened = 0
+
+    async def follow():
+        nonlocal opened
+        async for ws in package.connect(server.uri, **(THEIRS if side == "theirs" else {"process_exception": lambda _: None})):
+            opened += 1
+            with contextlib.suppress(ConnectionError, websockets.ConnectionClosed):
+                await ws.recv()
+            if opened == 2:
+                return
+
+    following = asyncio.ensure_future(follow())
+    for _ in range(2):
+        peer = await server.accept()
+        await peer.answer()
+        peer.say(close(1001))
+        await peer.frame()
+        peer.shut()
+    await following
 
 
 @SIDES
