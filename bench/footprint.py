@@ -18,9 +18,9 @@ def measure_footprints(servers, rows):
         folder, target = PROGRAMS / name, TARGET / name
         # Nothing is built already, and nothing is fetched while the clock runs.
         shutil.rmtree(target, ignore_errors=True)
-        cargo(folder, "fetch", "-q", "--locked")
+        cargo(folder, "fetch", "-q")
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        cargo(folder, "build", "-q", "--release", "--locked", "--offline", "--target-dir", target)
+        cargo(folder, "build", "-q", "--release", "--offline", "--target-dir", target)
         wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
         program = target / "release" / name
         run(program, servers.addresses[0])
@@ -37,7 +37,7 @@ def cargo(folder, *arguments):
 
 def crates(folder):
     """Those that end up in the program, without itself."""
-    tree = cargo(folder, "tree", "--locked", "--offline", "-e", "normal", "--prefix", "none", "--no-dedupe", "--format", "{p}")
+    tree = cargo(folder, "tree", "--offline", "-e", "normal", "--prefix", "none", "--no-dedupe", "--format", "{p}")
     return len({" ".join(line.split()[:2]) for line in tree.splitlines() if line}) - 1
 
 
