@@ -3,6 +3,7 @@
 use aiowebsocket::opening::{
     Address, HandshakeError, HeadLimits, Opening, RedirectFault, Redirects, Refusal, RequestHead,
 };
+use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::{NONCE, start_of_time, variant};
@@ -114,6 +115,39 @@ fn a_loop_ends_by_the_limit() {
     };
     assert_eq!((asked, redirects.followed()), (8, 7));
     assert_eq!(error.fault, RedirectFault::TooMany { limit: 7 });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2048, ..ProptestConfig::default() })]
+
+    /// Whatever a Location says: it is no panic, a reference without a scheme and without two slashes never leaves the server,
+    /// and no error shows what stands in it.
+    #[test]
+    fn a_path_never_leaves_its_server(location in "(/|/|//|[.]/|[.][.]/|[?#@:;%a\\\\]|https?:|wss?:|[ -~]|é){0,8}secret") {
+        let from = address("wss://al:s@one.example:8443/a/b?c");
+        let Some(refusal) = try_redirect(&location) else { return Ok(()) };
+        match Redirects::default().follow(&refusal, &from) {
+            Ok(to) => {
+                let to = to.expect("it is followed");
+                prop_assert!(to.is_secure());
+                let first = location.split(['/', '?', '#']).next().unwrap_or_default();
+                if !location.starts_with("//") && !first.contains(':') {
+                    prop_assert_eq!((to.host(), to.port(), to.userinfo()), (from.host(), from.port(), from.userinfo()));
+                }
+                prop_assert!(to.resource().starts_with('/') && to.resource().is_ascii());
+                // What came out is an address, and comes out as it is.
+                let same = address(&format!("wss://{}{}", to.authority_for_host_header(), to.resource()));
+                prop_assert_eq!(same.resource(), to.resource());
+            }
+            Err(error) => prop_assert!(!format!("{error}{error:?}").contains("secret"), "{}", error),
+        }
+    }
+}
+
+/// A redirect with this Location, if a header line can have it: blanks around it are none of its own.
+fn try_redirect(location: &str) -> Option<Refusal> {
+    let head = format!("HTTP/1.1 302 x\r\nContent-Length: 0\r\nLocation: {location}\r\n\r\n");
+    (location.trim() == location).then(|| refusal(head.as_bytes()))
 }
 
 #[test]
