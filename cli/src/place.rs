@@ -21,7 +21,7 @@ pub(crate) struct Place {
     pub(crate) url: String,
     pub(crate) proxies: Proxies,
     address: Address,
-    /// How long opening may take.
+    /// How long opening may take; for the message that it took longer.
     limit: Duration,
     /// A CA was named, in place of the system's.
     has_own_ca: bool,
@@ -185,7 +185,8 @@ impl Place {
                     text += &format!(": {said:?}");
                 }
                 match (refusal.status.as_u16(), other_authentication(refusal)) {
-                    (407, None) => {
+                    // Some say 401, which is a server's.
+                    (401 | 407, None) => {
                         text += &format!("; it wants a user and a password that it knows: {CREDENTIALS}");
                     }
                     (407, Some(schemes)) => {

@@ -20,7 +20,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::input::Input;
 use crate::output::Output;
 use crate::place::Place;
-use crate::say::tell;
+use crate::say::{complain, tell};
 use crate::signal::{Signal, Signals};
 
 /// Lines that are read ahead while there is no connection.
@@ -63,7 +63,7 @@ pub(crate) async fn talk(
     }
     if unsent > 0 {
         let lines = if unsent == 1 { "message was" } else { "messages were" };
-        tell(&format!("aiows: {unsent} {lines} not sent"));
+        complain(&format!("{unsent} {lines} not sent"));
     }
     match end? {
         End::Input | End::Server => Ok(Exit::Success),

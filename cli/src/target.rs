@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use aiowebsocket::{Connect, Deflate, Milestone};
+use aiowebsocket::{Connect, Deflate, Milestone, OpenLimits};
 use clap::Args;
 
 use crate::clock::{seconds, show};
@@ -89,11 +89,11 @@ impl Compression {
 
 #[derive(Args, Debug)]
 struct TimeOptions {
-    /// How long opening may take as a whole, from looking the name up to the last redirect
+    /// How long opening may take as a whole, from looking the name up to the last redirect; 0 for any time
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     connect_timeout: Duration,
 
-    /// How long everything may take: the connection is closed then
+    /// How long everything may take: the connection is closed then; 0 for any time
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
     max_time: Option<Duration>,
 }
@@ -102,16 +102,18 @@ impl Target {
     /// Where it is. Reads the environment and the options about proxies.
     pub(crate) fn place(&self) -> Result<Place, Failure> {
         let place = Place::of(&self.url, self.proxy.proxies()?)?;
-        Ok(place.with_limit(self.open_limit()).with_own_ca(self.tls.has_ca()))
+        Ok(place.with_limit(self.open_limit().unwrap_or_default()).with_own_ca(self.tls.has_ca()))
     }
 
     /// The connection to be opened. `ping` is the time between pings of the keep-alive; zero is none.
     pub(crate) fn connect(&self, place: &Place, ping: Duration) -> Result<Connect, Failure> {
         let request = &self.request;
+        let mut limits = OpenLimits::default();
+        limits.whole = self.open_limit();
         let mut connect = aiowebsocket::connect(&self.url)
             .subprotocols(&request.subprotocols)
             .redirects(request.max_redirs)
-            .open_timeout(self.open_limit());
+            .open_limits(limits);
         if let Some(origin) = &request.origin {
             connect = connect.header("Origin", origin);
         }
@@ -144,12 +146,12 @@ impl Target {
 
     /// How long everything may take.
     pub(crate) fn max_time(&self) -> Option<Duration> {
-        self.time.max_time
+        self.time.max_time.filter(|time| !time.is_zero())
     }
 
-    fn open_limit(&self) -> Duration {
-        let TimeOptions { connect_timeout, max_time } = self.time;
-        max_time.map_or(connect_timeout, |most| connect_timeout.min(most))
+    fn open_limit(&self) -> Option<Duration> {
+        let connect_timeout = Some(self.time.connect_timeout).filter(|time| !time.is_zero());
+        connect_timeout.into_iter().chain(self.max_time()).min()
     }
 }
 

@@ -196,12 +196,13 @@ TLS (with a wss:// server, and with an https:// proxy):
 
 Time:
       --connect-timeout <SECONDS>
-          How long opening may take as a whole, from looking the name up to the last redirect
+          How long opening may take as a whole, from looking the name up to the last redirect; 0 for
+          any time
           
           [default: 10]
 
   -m, --max-time <SECONDS>
-          How long everything may take: the connection is closed then
+          How long everything may take: the connection is closed then; 0 for any time
 
 Examples:
   aiows connect ws://127.0.0.1:PORT/
@@ -414,12 +415,13 @@ TLS (with a wss:// server, and with an https:// proxy):
 
 Time:
       --connect-timeout <SECONDS>
-          How long opening may take as a whole, from looking the name up to the last redirect
+          How long opening may take as a whole, from looking the name up to the last redirect; 0 for
+          any time
           
           [default: 10]
 
   -m, --max-time <SECONDS>
-          How long everything may take: the connection is closed then
+          How long everything may take: the connection is closed then; 0 for any time
 
 Examples:
   aiows ping ws://127.0.0.1:PORT/                one a second, until Ctrl-C

@@ -295,6 +295,9 @@ aiows: ws://feed.example.com/: not open within DURATION: the proxy http://127.0.
 
 "#]],
     );
+    // None at all, up to when everything must be over.
+    let said = run(&["connect", "--connect-timeout", "0", "--max-time", "1", &silent()], b"");
+    assert!(String::from_utf8_lossy(&said.stderr).contains(": not open within 1.00 s: "), "{said}");
     let began = Instant::now();
     let said = run(&["connect", "--max-time", "0.5", &silent()], b"");
     assert!(began.elapsed() < LIMIT / 2, "it is the shorter one that counts");
@@ -328,8 +331,10 @@ aiows: the time of --max-time is over (DURATION)
     assert!(began.elapsed() >= Duration::from_secs(1));
     assert_eq!(closed.recv_timeout(LIMIT), Ok((8, 1001_u16.to_be_bytes().to_vec())), "a Close frame");
 
-    // It ends before: the time has no part in that.
+    // It ends before: the time has no part in that; and none is no limit.
     let server = Server::start(&[]);
+    let said = told(&["connect", "--max-time", "0", "--linger", "0.1", &server.url], "hello\n");
+    assert!(said.starts_with("exit code: 0\n----- stdout\nhello\n"), "{said}");
     let said = told(&["connect", "--max-time", "20", "--linger", "0.1", &server.url], "hello\n");
     assert!(said.starts_with("exit code: 0\n"), "{said}");
 

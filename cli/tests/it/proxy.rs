@@ -375,6 +375,16 @@ aiows: ws://feed.example.com/: through http://127.0.0.1:PORT: the proxy refused 
 "#]],
     );
     check(
+        connect("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"),
+        str![[r#"
+exit code: 1
+----- stdout
+----- stderr
+aiows: ws://feed.example.com/: through http://127.0.0.1:PORT: the proxy refused the tunnel: 401 Unauthorized; it wants a user and a password that it knows: --proxy http://USER:PASSWORD@HOST:PORT
+
+"#]],
+    );
+    check(
         connect("HTTP/1.1 403 Forbidden\r\nContent-Length: 25\r\n\r\nfeeds are \x1b[31mforbidden\n"),
         str![[r#"
 exit code: 1

@@ -18,7 +18,7 @@ use crate::support::{Folder, LIMIT, Program, Server, check, once, plain, read_he
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    pub(crate) fn new(name: &str) -> Self {
+    fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
@@ -26,18 +26,8 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
     }
 
-    pub(crate) fn pem(&self) -> String {
-        self.0.pem()
-    }
-
     /// Writes a certificate and its key: NAME.pem and NAME.key.
-    pub(crate) fn issue(
-        &self,
-        folder: &Folder,
-        name: &str,
-        host: &str,
-        edit: impl FnOnce(&mut CertificateParams),
-    ) {
+    fn issue(&self, folder: &Folder, name: &str, host: &str, edit: impl FnOnce(&mut CertificateParams)) {
         let mut params = CertificateParams::new(vec![host.to_owned()]).expect("a name");
         edit(&mut params);
         let key = KeyPair::generate().expect("a key");
@@ -51,8 +41,8 @@ impl Authority {
 pub(crate) fn folder() -> (Folder, Authority) {
     let folder = Folder::new();
     let authority = Authority::new("authority of the tests");
-    folder.write("ca.pem", &authority.pem());
-    folder.write("other.pem", &Authority::new("another authority").pem());
+    folder.write("ca.pem", &authority.0.pem());
+    folder.write("other.pem", &Authority::new("another authority").0.pem());
     authority.issue(&folder, "server", "127.0.0.1", |_| {});
     (folder, authority)
 }
