@@ -17,6 +17,7 @@ use super::driver::now;
 use super::error::{Error, TimeLimit};
 use super::exchange::{Exchange, Turn, write_out};
 use super::gate::{Gate, Pass};
+use super::trace;
 use crate::keys;
 use crate::layer::{Layer, TlsError};
 use crate::opening::{Attempt, ConnectError, Connecting, Host, Milestone, Next, OpenStep, Opened};
@@ -123,8 +124,7 @@ impl Means {
     /// Tells whoever listens what happened.
     fn tell(&self, machine: &mut Connecting) {
         while let Some((at, milestone)) = machine.milestone() {
-            #[cfg(feature = "tracing")]
-            tracing::debug!(target: "aiowebsocket::opening", at_us = u64::try_from(at.as_micros()).unwrap_or(u64::MAX), "{milestone}");
+            trace::milestone(at, &milestone);
             if let Some(observer) = &self.observer {
                 observer(at, &milestone);
             }

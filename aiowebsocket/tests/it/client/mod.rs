@@ -18,6 +18,8 @@ mod tcp;
 mod time;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tracing")]
+mod tracing;
 mod upgraded;
 mod waiting;
 mod wire;
