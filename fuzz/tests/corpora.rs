@@ -90,15 +90,11 @@ fn every_difference_is_explained() {
 }
 
 #[test]
-fn every_target_is_run_and_recorded() {
-    let read = |name: &str| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
-        fs::read_to_string(path).expect("it is in the repository")
-    };
-    let (makefile, limits) = (read("Makefile"), read("docs/limits.md"));
+fn make_fuzz_runs_every_target() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Makefile");
+    let makefile = fs::read_to_string(path).expect("it is in the repository");
     let run = makefile.lines().find(|line| line.contains("fuzz/run $$target")).expect("make fuzz");
     for (target, _) in TARGETS {
         assert!(run.split([' ', ';']).any(|word| word == target), "{target} is not in make fuzz");
-        assert!(limits.contains(&format!("| `{target}` |")), "{target} is not in docs/limits.md");
     }
 }

@@ -454,6 +454,15 @@ fn what_gets_no_smaller_leaves_as_it_is() {
         let plain = frames(&drain(&mut machine));
         assert!(plain[0].header.rsv == 0 && plain[0].payload == noise.bytes(), "{length}");
     }
+    // Around the border there is one of each length: what is no smaller by a byte is no smaller.
+    for repeated in (0..40).cycle().take(400) {
+        let mut bytes = rng.bytes(80);
+        bytes.extend_from_within(..repeated);
+        send(&mut machine, &Message::Binary(bytes.clone()), false);
+        let sent = frames(&drain(&mut machine));
+        let compressed = sent[0].header.rsv == 4;
+        assert_eq!(compressed, sent[0].payload.len() < bytes.len(), "{repeated}");
+    }
     send(&mut machine, &Message::Text("a".repeat(63)), false);
     send(&mut machine, &Message::Text("a".repeat(64)), false);
     let frames = frames(&drain(&mut machine));
