@@ -466,6 +466,17 @@ aiows: wss://feed.example.com/: not open within DURATION: TLS with the proxy htt
 
 "#]],
     );
+    let plain = Server::start(&[]);
+    check(
+        told(&["connect", "--proxy", &plain.url.replace("ws://", "https://"), "wss://feed.example.com/"], ""),
+        str![[r#"
+exit code: 1
+----- stdout
+----- stderr
+aiows: wss://feed.example.com/: TLS with the proxy https://127.0.0.1:PORT: it does not speak TLS: write http:// for the proxy?
+
+"#]],
+    );
     let folder = Folder::new();
     let (echo, tls) = (Server::start(&["--tls"]), folder.serve(&["--tls"]));
     // A server of WebSockets that speaks TLS is no proxy, but it gets through TLS and answers CONNECT like a web server.
