@@ -132,7 +132,7 @@ async def test_max_size(server, side):
 @SIDES
 async def test_window(server, side):
     """How many messages of a byte are taken off the socket while nobody receives."""
-    ws, peer = await opened(side, server)
+    ws, peer = await opened(side, server, close_timeout=0.1)
     telling = asyncio.ensure_future(peer.tell(binary(b"x") * 200_000))
     for _ in range(200):
         await asyncio.sleep(0.001)
