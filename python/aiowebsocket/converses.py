@@ -53,7 +53,8 @@ class AioWebSocket:
         Seconds without any byte after which ``receive`` raises ``ReadTimeout``; ``None`` for no limit. Default 120. A ping every
         20 seconds has a living server say something.
     ``ssl``
-        ``None`` goes by the scheme. TLS comes with a later version: until then, ``wss://`` raises ``NotImplementedError``.
+        ``None`` goes by the scheme; ``True`` does TLS on a ``ws://`` address too, an ``ssl.SSLContext`` does it in place of the package, and ``False``
+        with ``wss://`` is refused.
 
     1.0.0.dev1 had another order, ``(uri, timeout, read_timeout, ssl, headers)``: a number in the place of ``headers`` is
     understood so, with a warning.
