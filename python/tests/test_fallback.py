@@ -1,0 +1,32 @@
+"""What only a transport of asyncio can do. Everything else is tested by all other tests, which run on such a loop too."""
+
+import asyncio
+
+import pytest
+
+from aiowebsocket import client
+from support import Link, arrived, text
+
+
+@pytest.fixture(autouse=True)
+def on_transports(loop_kind):
+    if loop_kind != "transports":
+        pytest.skip("loops that watch sockets have no transport between")
+
+
+async def test_what_comes_before_the_connection_is_there(server, monkeypatch):
+    """The transport reads as soon as it is made, and the connection is made behind it."""
+    make = client._watcher
+
+    async def late(loop, sock):
+        watcher = await make(loop, sock)
+        server._peers[-1].say(text("early"))
+        await arrived()
+        assert watcher._early, "it has come, and waits"
+        return watcher
+
+    monkeypatch.setattr(client, "_watcher", late)
+    link = await Link.open(server)
+    assert await asyncio.wait_for(link.ws.recv(), 5) == "early"
+    link.peer.say(text("later"))
+    assert await asyncio.wait_for(link.ws.recv(), 5) == "later"
