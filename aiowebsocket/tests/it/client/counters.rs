@@ -35,11 +35,11 @@ async fn counters_are_read_from_anywhere() {
     // Asked again, they are of now.
     assert_eq!(ws.counters().messages_received(), 3);
 
-    // From another thread, while the two halves work.
+    // From another thread, while the two halves work: up to the last message, which nobody waits behind.
     let (sender, mut receiver) = ws.split();
     let watching = counters.clone();
     let watcher = std::thread::spawn(move || {
-        while watching.messages_received() < 103 {
+        while watching.messages_received() < 102 {
             std::thread::yield_now();
         }
         watching.messages_sent()
@@ -48,7 +48,7 @@ async fn counters_are_read_from_anywhere() {
         sender.send("again").await.expect("sent");
         receiver.recv().await.expect("received");
     }
-    assert!(watcher.join().expect("no panic") >= 103);
+    assert!(watcher.join().expect("no panic") >= 102);
     sender.close(CloseCode::NORMAL, "").await.expect("closed");
     assert_eq!((counters.messages_sent(), counters.messages_received()), (103, 103));
 }
