@@ -532,7 +532,11 @@ fn connections_move_between_threads() {
     let mut machine = machine(Role::Client, agreed(OFFER));
     let mut inflater = Inflater::new();
     for round in 0..6 {
-        let messages: Vec<Message> = (0..5).map(|_| payload(&mut rng, 3000)).collect();
+        let mut messages: Vec<Message> = (0..5).map(|_| payload(&mut rng, 3000)).collect();
+        // What refers to the words of the round before, and an end that lies elsewhere in each: only the right context finds them.
+        let words = "the same words again ".repeat(10);
+        messages.insert(0, Message::text(&words));
+        messages.push(Message::Text(words + &rng.text(10 + 7 * round)));
         let run = |machine: &mut Connection| {
             for message in &messages {
                 send(machine, message, false);
