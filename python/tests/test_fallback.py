@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from aiowebsocket import client
-from support import Link, arrived, text
+from support import Link, arrived, parked, text
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +30,25 @@ async def test_what_comes_before_the_connection_is_there(server, monkeypatch):
     assert await asyncio.wait_for(link.ws.recv(), 5) == "early"
     link.peer.say(text("later"))
     assert await asyncio.wait_for(link.ws.recv(), 5) == "later"
+
+
+async def test_what_a_transport_holds_has_not_left(server, monkeypatch):
+    """`send` waits for it; and at the end it is waited for no longer than `close_timeout`."""
+    make, made = client._watcher, []
+
+    async def seen(loop, sock):
+        made.append(await make(loop, sock))
+        return made[0]
+
+    monkeypatch.setattr(client, "_watcher", seen)
+    link = await Link.open(server, close_timeout=0.05)
+    transport = made[0]._transport
+    while not transport.get_write_buffer_size():
+        link.ws.send_nowait(bytes(10_000))
+    assert link.ws.queued > 0
+    sending = asyncio.ensure_future(link.ws.send("behind"))
+    await parked(sending)
+    await asyncio.wait_for(link.ws.close(), 5)
+    assert transport.get_write_buffer_size() == 0, "it was given up"
+    await asyncio.wait([sending])
+    assert sending.exception() is not None
