@@ -89,6 +89,8 @@ class Means:
 async def run(machine: _aiowebsocket.Connecting, means: Means) -> tuple[socket.socket, _aiowebsocket.Opened]:
     """Drives the machine until the connection is open. What was begun is ended with it, whatever happens."""
     pending = _Pending(machine, means)
+    if means.tell is not None:
+        machine.watch()
     try:
         while True:
             try:

@@ -91,6 +91,11 @@ impl Connecting {
         Ok(Self { state: GilCell::new(State { machine, attempts: Vec::new(), wanted: None, failed: None }) })
     }
 
+    /// Somebody wants each milestone.
+    fn watch(&self, py: Python<'_>) {
+        self.state.borrow(py).machine.watch();
+    }
+
     /// What to do next: a word, and what belongs to it.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let next = {

@@ -54,6 +54,7 @@ impl fmt::Debug for Means {
 
 /// Opens a connection over a socket that is dialled. The pass, if any, is given up when it is open.
 pub(super) async fn dial(mut machine: Connecting, means: &Means) -> Result<(TcpStream, Open), Error> {
+    means.watch(&mut machine);
     let mut stream: Option<Dialled> = None;
     let mut pending = Pending::default();
     let mut exchange = Exchange::new();
@@ -100,6 +101,7 @@ pub(super) async fn over<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     means: &Means,
 ) -> Result<Open, Error> {
+    means.watch(&mut machine);
     let mut exchange = Exchange::new();
     loop {
         let next = machine.next(now(), &mut keys::nonce);
@@ -121,6 +123,13 @@ pub(super) async fn over<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 impl Means {
+    /// Has the machine tell of each step where anybody listens.
+    fn watch(&self, machine: &mut Connecting) {
+        if self.observer.is_some() || trace::listens() {
+            machine.watch();
+        }
+    }
+
     /// Tells whoever listens what happened.
     fn tell(&self, machine: &mut Connecting) {
         while let Some((at, milestone)) = machine.milestone() {

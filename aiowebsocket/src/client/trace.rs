@@ -6,6 +6,12 @@ use std::time::Duration;
 use crate::opening::Milestone;
 use crate::protocol::Kind;
 
+/// Whether a subscriber wants the steps of opening.
+#[cfg(feature = "tracing")]
+pub(super) fn listens() -> bool {
+    tracing::enabled!(target: "aiowebsocket::opening", tracing::Level::DEBUG)
+}
+
 /// A step of opening.
 #[cfg(feature = "tracing")]
 pub(super) fn milestone(at: Duration, milestone: &Milestone) {
@@ -24,6 +30,11 @@ pub(super) fn message(way: &'static str, kind: Kind, length: usize) {
 #[cfg(feature = "tracing")]
 pub(super) fn end(code: u16) {
     tracing::debug!(target: "aiowebsocket::connection", code, "the connection ended");
+}
+
+#[cfg(not(feature = "tracing"))]
+pub(super) fn listens() -> bool {
+    false
 }
 
 #[cfg(not(feature = "tracing"))]

@@ -288,6 +288,7 @@ pub struct Connecting {
     stage: Stage,
     failed: Option<ConnectError>,
     milestones: VecDeque<(Duration, Milestone)>,
+    is_watched: bool,
     started: Instant,
     /// When the stage must be over.
     stage_deadline: Option<Instant>,
@@ -360,6 +361,7 @@ impl Connecting {
             stage: Stage::Begin,
             failed: None,
             milestones: VecDeque::new(),
+            is_watched: false,
             started: now,
             stage_deadline: None,
         }
@@ -670,6 +672,12 @@ impl Connecting {
         &self.sent
     }
 
+    /// Somebody is going to ask for each [`milestone`](Self::milestone); without this there are none. To be said before the first
+    /// [`next`](Self::next).
+    pub fn watch(&mut self) {
+        self.is_watched = true;
+    }
+
     /// The next thing that happened, and how long after the beginning.
     pub fn milestone(&mut self) -> Option<(Duration, Milestone)> {
         self.milestones.pop_front()
@@ -753,8 +761,10 @@ impl Connecting {
         let mut opening = Opening::new(self.request.clone(), nonce, HeadLimits::default())
             .map_err(ConnectError::Request)?;
         self.enter(self.limits.upgrade, now);
-        let head = shown::request(&self.request, opening.output());
-        self.mark(now, Milestone::Asking { address: self.address.clone(), head });
+        if self.is_watched {
+            let head = shown::request(&self.request, opening.output());
+            self.mark(now, Milestone::Asking { address: self.address.clone(), head });
+        }
         let n = opening.output().len();
         self.sent = opening.output().to_vec();
         self.wire.send(&self.sent)?;
@@ -837,15 +847,17 @@ impl Connecting {
 
     fn opened(&mut self, opened: Opened, now: Instant) {
         self.answered(opened.response.status, &opened.response.headers, now);
-        let extensions = opened.response.headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
-        let extensions =
-            extensions.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned()).collect();
-        let subprotocol =
-            opened.subprotocol.clone().map(|name| match self.request.is_secret_subprotocol(&name) {
-                true => "…".to_owned(),
-                false => name,
-            });
-        self.mark(now, Milestone::Open { subprotocol, extensions });
+        if self.is_watched {
+            let extensions = opened.response.headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
+            let extensions =
+                extensions.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned()).collect();
+            let subprotocol =
+                opened.subprotocol.clone().map(|name| match self.request.is_secret_subprotocol(&name) {
+                    true => "…".to_owned(),
+                    false => name,
+                });
+            self.mark(now, Milestone::Open { subprotocol, extensions });
+        }
         self.stage = Stage::Open(Box::new(opened));
         self.stage_deadline = None;
     }
@@ -876,7 +888,10 @@ impl Connecting {
     }
 
     fn answered(&mut self, status: StatusCode, headers: &HeaderMap, now: Instant) {
-        self.mark(now, Milestone::Answered { status, head: shown::response(status, headers, &self.request) });
+        if self.is_watched {
+            let head = shown::response(status, headers, &self.request);
+            self.mark(now, Milestone::Answered { status, head });
+        }
     }
 
     /// A new stage with its own limit.
@@ -888,8 +903,11 @@ impl Connecting {
         self.limits.whole.and_then(|whole| self.started.checked_add(whole))
     }
 
+    /// Tells of a milestone, where somebody listens. Whoever makes one at some cost asks before whether anybody does.
     fn mark(&mut self, now: Instant, milestone: Milestone) {
-        self.milestones.push_back((now.saturating_duration_since(self.started), milestone));
+        if self.is_watched {
+            self.milestones.push_back((now.saturating_duration_since(self.started), milestone));
+        }
     }
 }
 

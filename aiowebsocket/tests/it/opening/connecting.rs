@@ -40,7 +40,8 @@ impl Face {
         edit(&mut request);
         let now = start_of_time();
         let Options { proxies, redirects, limits } = options;
-        let machine = Connecting::new(address, request, proxies, redirects, limits, now);
+        let mut machine = Connecting::new(address, request, proxies, redirects, limits, now);
+        machine.watch();
         Self { machine, now, start: now, nonces: 0 }
     }
 
