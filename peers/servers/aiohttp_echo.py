@@ -3,7 +3,7 @@
 import asyncio
 
 from aiohttp import WSMsgType, web
-from peer import PING, Command, closed, ready
+from peer import PING, Command, closed, ready, tls
 
 
 async def talk(request):
@@ -42,7 +42,7 @@ async def main():
     app.router.add_get("/{path:.*}", talk)
     runner = web.AppRunner(app)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls()).start()
     ready(runner.addresses[0][1])
     await asyncio.Event().wait()
 

@@ -4,6 +4,7 @@ The first line is the port. After it comes one line for every connection that is
 """
 
 import os
+import ssl
 import sys
 import threading
 from urllib.parse import parse_qsl, urlsplit
@@ -25,6 +26,16 @@ class Command:
         query = dict(parse_qsl(url.query))
         self.code = int(query.get("code", 1000))
         self.reason = query.get("reason", "")
+
+
+def tls() -> ssl.SSLContext | None:
+    """TLS, where the arguments are `--tls CERTIFICATE KEY`."""
+    if "--tls" not in sys.argv:
+        return None
+    at = sys.argv.index("--tls")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(sys.argv[at + 1], sys.argv[at + 2])
+    return context
 
 
 def ready(port: int) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from peer import BINARY_PARTS, PING, TEXT_PARTS, Command, closed, ready
+from peer import BINARY_PARTS, PING, TEXT_PARTS, Command, closed, ready, tls
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
@@ -39,7 +39,8 @@ async def with_pings(ws, parts):
 
 
 async def main():
-    async with serve(talk, "127.0.0.1", 0, max_size=None, subprotocols=["chat"], select_subprotocol=chat) as server:
+    options = {"max_size": None, "subprotocols": ["chat"], "select_subprotocol": chat, "ssl": tls()}
+    async with serve(talk, "127.0.0.1", 0, **options) as server:
         ready(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 

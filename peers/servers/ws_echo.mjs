@@ -1,20 +1,29 @@
 // An echo server of the package `ws`.
 
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import { createRequire } from "node:module";
 import { BINARY_PARTS, PING, TEXT_PARTS, closed, command, ready } from "./peer.mjs";
 
 const { WebSocketServer } = createRequire(new URL("../../.local/peers/", import.meta.url))("ws");
 
+// With the arguments `--tls CERTIFICATE KEY`, over TLS.
+const [tls, certificate, key] = process.argv.slice(2);
+const http =
+  tls === "--tls"
+    ? createSecureServer({ cert: readFileSync(certificate), key: readFileSync(key) })
+    : createServer();
+
 const server = new WebSocketServer({
-  host: "127.0.0.1",
-  port: 0,
+  server: http,
   maxPayload: 64 << 20,
   // Off by default, and plain below 1 KiB.
   perMessageDeflate: { threshold: 0 },
   handleProtocols: (offered) => (offered.has("chat") ? "chat" : false),
 });
 
-server.on("listening", () => ready(server.address().port));
+http.listen(0, "127.0.0.1", () => ready(http.address().port));
 
 server.on("connection", (ws, request) => {
   const asked = command(request.url);

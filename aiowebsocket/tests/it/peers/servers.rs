@@ -3,11 +3,15 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use aiowebsocket::Tls;
 use aiowebsocket::{CloseCode, Config, Error, Message, WebSocket, connect};
 use tokio::time::timeout;
 
 use super::process::Process;
 use super::{SIZES, TEXT_PARTS, binary, closings, done, is_there, text, within};
+#[cfg(feature = "tls")]
+use crate::support::certificates::{Authority, Wrong};
 
 /// A server, and what its API can do.
 struct Server {
@@ -79,6 +83,51 @@ async fn ws() {
 #[tokio::test]
 async fn bun() {
     talk(Server { peer: "bun", script: "servers/bun_echo.ts", fragments: false, ..SERVER }).await;
+}
+
+/// Over TLS by each of the libraries that their own TLS stands on: OpenSSL in Python, with asyncio's and in Node's.
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn over_tls() {
+    let authority = Authority::new();
+    let files = authority.server(Wrong::Nothing).files();
+    let (certificate, key) = (files.path("certificate.pem"), files.path("key.pem"));
+    let args = ["--tls", certificate.to_str().expect("plain"), key.to_str().expect("plain")];
+    let tls = Tls::new().ca_pem(authority.pem().as_bytes()).expect("a certificate").only_these_cas();
+    for (peer, script) in [
+        ("websockets", "servers/websockets_echo.py"),
+        ("aiohttp", "servers/aiohttp_echo.py"),
+        ("ws", "servers/ws_echo.mjs"),
+    ] {
+        if !is_there(peer) {
+            continue;
+        }
+        let mut process = Process::script(script, &args);
+        let base = format!("wss://127.0.0.1:{}", process.port().await);
+        let open = async |path: &str| {
+            let connecting = connect(format!("{base}/{path}")).tls(tls.clone()).no_compression();
+            done(peer, connecting.into_future()).await
+        };
+        let mut ws = open("").await;
+        let info = ws.tls().expect("it is secure");
+        assert!(info.version == "TLSv1.3" && !info.is_resumed, "{peer}: {info}");
+        for size in SIZES {
+            done("send", ws.send(binary(size))).await;
+            let back = done("recv", ws.recv()).await.expect("open");
+            assert!(back.as_bytes() == binary(size), "{peer}: {size} bytes came back changed");
+        }
+        done("ping", ws.ping()).await;
+        done("close", ws.close(CloseCode::NORMAL, "bye")).await;
+        // Another session, resumed, that the server closes, and one that it cuts.
+        let mut ws = open("close?code=4001&reason=enough").await;
+        assert!(ws.tls().expect("it is secure").is_resumed, "{peer}");
+        let closed = within("the end", ws.recv()).await.expect_err("a code of the application's");
+        assert!(matches!(&closed, Error::Closed { code, .. } if code.get() == 4001), "{peer}: {closed:?}");
+        let mut ws = open("abrupt").await;
+        let cut = within("the end", ws.recv()).await.expect_err("it was cut");
+        assert!(matches!(cut, Error::Tls(_) | Error::Io(_)), "{peer}: {cut:?}");
+        process.kill();
+    }
 }
 
 /// Every conversation with one server.
