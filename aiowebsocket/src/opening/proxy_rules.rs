@@ -110,8 +110,15 @@ impl std::error::Error for ProxyRulesError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Exception {
     All,
-    Host { host: Host, port: Option<u16> },
-    Network { address: IpAddr, bits: u8 },
+    Host {
+        host: Host,
+        port: Option<u16>,
+    },
+    /// More bits than an address has are none of it.
+    Network {
+        address: IpAddr,
+        bits: u8,
+    },
 }
 
 impl Exception {
@@ -123,9 +130,6 @@ impl Exception {
             let address = parse_ip(address)?;
             // `parse` would take a sign.
             let bits = Some(bits).filter(|bits| bits.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
-            if bits > width(address) {
-                return None;
-            }
             return Some(Self::Network { address, bits });
         }
         if let Ok(address) = entry.parse() {
@@ -176,10 +180,6 @@ fn ip(host: &Host) -> Option<IpAddr> {
 fn parse_ip(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     bare.parse().ok()
-}
-
-fn width(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
 }
 
 /// How many bits two addresses have in common from the left; `None` for two families.
