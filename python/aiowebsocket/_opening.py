@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import ssl
@@ -170,7 +171,11 @@ class _Pending:
 
     def _dialled(self, attempt: asyncio.Future[None]) -> None:
         number, sock = self._attempts.pop(attempt)
-        if (error := attempt.exception()) is not None:
+        error = attempt.exception()
+        if error is None and sock.getsockname() == sock.getpeername():
+            # Where nobody listens at a port that the system hands out, TCP may connect a socket to itself.
+            error = ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens there: the socket was connected to itself")
+        if error is not None:
             sock.close()
             self._machine.failed(number, error)
         elif self._machine.connected(number):

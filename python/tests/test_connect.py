@@ -514,6 +514,13 @@ async def test_async_with_an_open_connection(link):
     assert link.ws.is_closed
 
 
+async def test_a_socket_that_is_connected_to_itself():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(ConnectionRefusedError, match="itself"):
+        await aiowebsocket.connect(f"ws://127.0.0.1:{port}/", local_addr=("127.0.0.1", port))
+
+
 async def test_connect_opens_another_connection_each_time(server):
     connecting = aiowebsocket.connect(server.uri, headers=iter([("X-Kept", "yes")]), subprotocols=iter(["json"]))
     keys = set()
