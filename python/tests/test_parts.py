@@ -180,6 +180,7 @@ async def test_fragments_come_as_they_arrive(link):
     assert (await link.peer.frame()).opcode == PONG
     link.peer.say(frame(CONTINUATION, b""), text("behind"))
     assert [part async for part in streaming] == [""]
+    assert link.ws.messages_received == 1, "however many parts it came in"
     assert await link.ws.recv() == "behind"
 
 
