@@ -23,6 +23,7 @@ pub mod opening;
 pub mod protocol;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod trace;
 
 #[cfg(feature = "tokio")]
 pub use client::{

@@ -25,12 +25,12 @@ use super::backlog::Backlog;
 use super::counters::{Counters, Tally};
 use super::error::Error;
 use super::message::{Data, Event, Message, MessageRef, Outgoing};
-use super::trace;
 use crate::keys::next_key;
 use crate::protocol::copy::pieces;
 use crate::protocol::{
     CannotSend, CloseCode, Connection, Ending, Incoming, Kind, OpCode, Place, Step, UsageError, utf8,
 };
+use crate::trace;
 
 /// A destination gets its whole memory at once up to this size; above it, memory doubles as bytes arrive, so that a
 /// header alone never takes more.
@@ -264,7 +264,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     pub(super) fn lend(&mut self, incoming: Incoming) -> MessageRef<'_> {
         self.tally.messages_received += 1;
         let bytes = self.machine.payload(incoming.place);
-        trace::message("received", incoming.kind, bytes.len());
         match incoming.kind {
             Kind::Text => MessageRef::Text(utf8::checked(bytes)),
             Kind::Binary => MessageRef::Binary(bytes),
@@ -279,7 +278,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             return self.cut(incoming);
         }
         let data = Data::copied(self.machine.payload(incoming.place));
-        trace::message("received", incoming.kind, data.as_slice().len());
         self.machine.settle();
         Message::from_checked(incoming.kind, data)
     }
@@ -290,7 +288,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             Place::Outside => Data::from(std::mem::take(&mut self.large).freeze()),
             _ => Data::fitted(self.machine.take_assembled()),
         };
-        trace::message("received", incoming.kind, data.as_slice().len());
         Message::from_checked(incoming.kind, data)
     }
 
@@ -303,7 +300,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Queues one message.
     #[inline(always)]
     pub(super) fn queue(&mut self, message: Outgoing<'_>) -> Result<(), Error> {
-        trace::message("sent", message.kind, message.payload.bytes().len());
         let sent = if message.plain {
             self.machine.send_plain(message.kind, message.payload, &mut next_key)
         } else {
@@ -547,7 +543,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Queues a part of a message.
     pub(super) fn queue_part(&mut self, part: Outgoing<'_>, last: bool) -> Result<(), Error> {
-        trace::message("sent", part.kind, part.payload.bytes().len());
         let sent = if part.plain {
             self.machine.send_plain_part(part.kind, part.payload, last, &mut next_key)
         } else {

@@ -19,7 +19,6 @@ mod split;
 #[cfg(feature = "futures")]
 mod stream;
 mod target;
-mod trace;
 mod websocket;
 
 pub use accept::{Accept, accept};

@@ -17,12 +17,12 @@ use super::driver::now;
 use super::error::{Error, TimeLimit};
 use super::exchange::{Exchange, Turn, write_out};
 use super::gate::{Gate, Pass};
-use super::trace;
 use crate::keys;
 use crate::layer::{Layer, TlsError};
 use crate::opening::{Attempt, ConnectError, Connecting, Host, Milestone, Next, OpenStep, Opened};
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
+use crate::trace;
 
 /// What a connection starts with.
 pub(super) type Open = (Opened, Option<Box<dyn Layer>>);

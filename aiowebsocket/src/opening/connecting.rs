@@ -9,7 +9,6 @@
 
 use core::net::{IpAddr, SocketAddr};
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
 use std::mem;
 use std::time::{Duration, Instant};
@@ -17,24 +16,21 @@ use std::time::{Duration, Instant};
 use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use http::{HeaderMap, StatusCode};
 
-use super::dial::{Attempt, AttemptId, DialError, Dialling};
+use super::dial::{Attempt, AttemptId, Dialling};
 use super::error::HandshakeError;
-use super::failure::Failure;
 use super::http::HeadLimits;
 use super::milestone::Milestone;
 use super::proxy::Proxy;
-use super::proxy_rules::{ProxyRules, ProxyRulesError};
-use super::redirect::{RedirectError, Redirects};
-use super::request::{RequestError, RequestHead};
+use super::proxy_rules::ProxyRules;
+use super::redirect::Redirects;
+use super::request::RequestHead;
 use super::shown;
-use super::tunnel::{ProxyFault, Tunnel, TunnelProgress, TunnelTarget};
+use super::step::{ConnectError, OpenLimits, OpenStep};
+use super::tunnel::{Tunnel, TunnelProgress, TunnelTarget};
 use super::url::{Address, Host};
 use super::wire::{self, Wire};
 use super::{Opened, Opening, Progress};
 use crate::layer::{Layer, TlsError, TlsFault};
-
-/// How long opening may take as a whole. Ten seconds, as the widespread clients allow.
-pub const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a face does next, said by [`Connecting::next`].
 #[derive(Debug)]
@@ -84,174 +80,6 @@ pub enum ProxyChoice {
     Through(Box<Proxy>),
     /// Whichever the rules name, which are those of the environment mostly.
     ByRules(Box<ProxyRules>),
-}
-
-/// How long opening, and each of its steps, may take; `None` is without a limit of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OpenLimits {
-    /// The whole, redirects included. Default 10 s.
-    pub whole: Option<Duration>,
-    /// Looking a name up.
-    pub resolve: Option<Duration>,
-    /// One attempt to connect to one address.
-    pub connect: Option<Duration>,
-    /// The proxy's tunnel.
-    pub proxy: Option<Duration>,
-    /// The handshake of TLS, with the proxy or with the server.
-    pub tls: Option<Duration>,
-    /// The opening handshake: from the request to the response.
-    pub upgrade: Option<Duration>,
-}
-
-impl Default for OpenLimits {
-    fn default() -> Self {
-        Self {
-            whole: Some(OPEN_TIMEOUT),
-            resolve: None,
-            connect: None,
-            proxy: None,
-            tls: None,
-            upgrade: None,
-        }
-    }
-}
-
-/// A step of opening a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum OpenStep {
-    /// Looking the host name up.
-    Resolve,
-    /// Connecting by TCP.
-    Connect,
-    /// The proxy's tunnel.
-    Proxy,
-    /// The handshake of TLS.
-    Tls,
-    /// The opening handshake of RFC 6455.
-    Upgrade,
-}
-
-impl fmt::Display for OpenStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Resolve => "looking the host name up",
-            Self::Connect => "connecting",
-            Self::Proxy => "the proxy's tunnel",
-            Self::Tls => "the TLS handshake",
-            Self::Upgrade => "the opening handshake",
-        })
-    }
-}
-
-/// Why a connection could not be opened: the step says where.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// The proxy that the rules name for this address cannot be used. Nothing was dialled.
-    ProxyRules(ProxyRulesError),
-    /// The request cannot be sent. Nothing was dialled, or, after a redirect, nothing was asked there.
-    Request(RequestError),
-    /// No nonce could be drawn.
-    Random(io::Error),
-    /// The name could not be looked up.
-    Resolve {
-        /// The name.
-        host: String,
-        /// Why.
-        cause: io::Error,
-    },
-    /// No address could be connected to.
-    Connect(DialError),
-    /// The proxy opened no tunnel.
-    Proxy(ProxyFault),
-    /// TLS failed.
-    Tls(TlsError),
-    /// The server did not open the connection.
-    Handshake(HandshakeError),
-    /// The server sent us where nobody may.
-    Redirect(RedirectError),
-    /// A time limit ran out.
-    Timeout {
-        /// What was going on.
-        step: OpenStep,
-        /// Whether the limit was that of the whole, and not the step's own.
-        whole: bool,
-    },
-}
-
-impl ConnectError {
-    /// What it comes to where another attempt is thought of.
-    pub fn failure(&self) -> Failure<'_> {
-        match self {
-            Self::Handshake(error) => Failure::Handshake(error),
-            Self::Resolve { .. } | Self::Connect(_) | Self::Timeout { .. } | Self::Random(_) => {
-                Failure::Passing
-            }
-            Self::Proxy(fault) if fault.is_retryable() => Failure::Passing,
-            Self::Tls(error) if error.is_retryable() => Failure::Passing,
-            Self::Proxy(_) | Self::Tls(_) | Self::ProxyRules(_) | Self::Request(_) | Self::Redirect(_) => {
-                Failure::Lasting
-            }
-        }
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ProxyRules(error) => error.fmt(f),
-            Self::Request(error) => error.fmt(f),
-            Self::Random(error) => write!(f, "the system gave no randomness: {error}"),
-            Self::Resolve { host, cause } => {
-                write!(f, "the host name {host:?} could not be resolved: {cause}")
-            }
-            Self::Connect(error) => write!(f, "no connection could be made: {error}"),
-            Self::Proxy(error) => error.fmt(f),
-            Self::Tls(error) => error.fmt(f),
-            Self::Handshake(error) => error.fmt(f),
-            Self::Redirect(error) => error.fmt(f),
-            Self::Timeout { step, whole: true } => {
-                write!(f, "the connection was not open within its time limit, which ran out during {step}")
-            }
-            Self::Timeout { step, whole: false } => write!(f, "{step} was not done within its time limit"),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::ProxyRules(error) => Some(error),
-            Self::Request(error) => Some(error),
-            Self::Random(error) | Self::Resolve { cause: error, .. } => Some(error),
-            Self::Connect(error) => Some(error),
-            Self::Proxy(error) => Some(error),
-            Self::Tls(error) => Some(error),
-            Self::Handshake(error) => Some(error),
-            Self::Redirect(error) => Some(error),
-            Self::Timeout { .. } => None,
-        }
-    }
-}
-
-impl From<TlsError> for ConnectError {
-    fn from(error: TlsError) -> Self {
-        Self::Tls(error)
-    }
-}
-
-impl From<ProxyFault> for ConnectError {
-    fn from(error: ProxyFault) -> Self {
-        Self::Proxy(error)
-    }
-}
-
-impl From<HandshakeError> for ConnectError {
-    fn from(error: HandshakeError) -> Self {
-        Self::Handshake(error)
-    }
 }
 
 /// From an address to an open connection: what to look up, to dial and when, what to write, and what the answers mean.

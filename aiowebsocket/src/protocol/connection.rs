@@ -21,6 +21,7 @@ use super::state::State;
 use super::utf8;
 use crate::deflate::Agreed;
 use crate::layer::{Layer, TlsError, TlsInfo};
+use crate::trace;
 
 /// A payload above this size that is not yet whole is read straight to where it will stay ([`Step::Into`]); up to it
 /// a copy out of the read buffer is cheaper than memory of its own, and a lent message needs no copy at all. In a burst of
@@ -565,6 +566,7 @@ impl Connection {
             return None;
         }
         let Range { start, end } = self.input.consume(size + length);
+        trace::frame("received", kind.opcode(), true, length as u64);
         if kind == Kind::Text && !utf8::is_valid(self.input.slice(start + size..end)) {
             self.fail(PeerError::NotUtf8);
             return None;

@@ -14,6 +14,7 @@ use super::buffer::{Buffer, LARGEST};
 use super::copy::copy;
 use super::frame::{Header, MAX_HEADER, OpCode};
 use super::mask;
+use crate::trace;
 
 /// Owned payloads above this size are not copied. Other sizes were not tried.
 const OWN_MEMORY: usize = 32 << 10;
@@ -198,6 +199,7 @@ impl Output {
         mask: Option<[u8; 4]>,
         payload: &[u8],
     ) {
+        trace::frame("sent", opcode, fin, payload.len() as u64);
         let header = Header { fin, rsv, opcode, mask, length: payload.len() as u64 };
         let most = MAX_HEADER + payload.len();
         if !self.tail.has_room(most) && self.tail.len() + most > LARGEST {
@@ -223,6 +225,7 @@ impl Output {
         mask: Option<[u8; 4]>,
         payload: Payload<'_>,
     ) {
+        trace::frame("sent", opcode, fin, payload.bytes().len() as u64);
         let header = Header { fin, rsv, opcode, mask, length: payload.bytes().len() as u64 };
         let mut head = [0; MAX_HEADER];
         let size = header.encode(&mut head);

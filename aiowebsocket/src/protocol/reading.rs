@@ -12,6 +12,7 @@ use super::mask;
 use super::message::{Assembler, Kind};
 use super::state::Reply;
 use super::utf8;
+use crate::trace;
 
 /// What the next byte of input is.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +124,7 @@ impl Connection {
         if header.opcode.is_control() {
             return self.read_control(&header, size);
         }
+        trace::frame("received", header.opcode, header.fin, header.length);
         let kind = self.assembler.order(&header)?;
         if header.rsv != 0 || self.inflating {
             return self.begin_deflated(kind, &header, size);
@@ -436,6 +438,7 @@ impl Connection {
             self.want = size + length;
             return Ok(Break(Step::Read));
         }
+        trace::frame("received", header.opcode, header.fin, header.length);
         self.input.consume(size);
         if let Some(key) = header.mask {
             mask::apply(self.input.bytes_mut(0..length), key);

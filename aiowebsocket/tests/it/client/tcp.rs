@@ -274,6 +274,40 @@ fn options_are_the_fields_of_the_config() {
     });
 }
 
+/// The whole of 127.0.0.0/8 is this machine.
+#[tokio::test]
+async fn a_connection_begins_where_it_is_told_to() {
+    let seen_from = async |options: fn(Connect) -> Connect| {
+        let (url, _, served) = serve(|stream| async move {
+            let from = stream.peer_addr().expect("connected");
+            (from, accept(stream).await.map(drop))
+        })
+        .await;
+        let ws = options(connect(url)).await?;
+        let (from, accepted) = served.await.expect("no panic");
+        accepted.expect("open");
+        assert_eq!(ws.get_ref().local_addr().expect("connected"), from);
+        Ok::<_, Error>(from.ip().to_string())
+    };
+    assert_eq!(seen_from(|connect| connect).await.expect("open"), "127.0.0.1");
+    let from = seen_from(|connect| connect.local_address(([127, 0, 0, 3], 0).into())).await;
+    assert_eq!(from.expect("open"), "127.0.0.3");
+    let from =
+        seen_from(|connect| connect.socket_options(|socket| socket.bind(([127, 0, 0, 4], 0).into()))).await;
+    assert_eq!(from.expect("open"), "127.0.0.4");
+
+    // What the system or the user refuses is why there is no connection.
+    let url = echo_server().await;
+    let other = connect(&url).local_address(([0, 0, 0, 0, 0, 0, 0, 1], 0).into()).await.expect_err("IPv6");
+    assert!(matches!(other, Error::Connect(_)), "{other:?}");
+    let refuse = |_: &tokio::net::TcpSocket| Err(std::io::Error::other("no mark for you"));
+    let refused = connect(&url).socket_options(refuse).await.expect_err("the option's own error");
+    assert!(
+        matches!(&refused, Error::Connect(_)) && refused.to_string().contains("no mark for you"),
+        "{refused}"
+    );
+}
+
 #[tokio::test]
 async fn mistakes_in_the_options_are_told_before_dialling() {
     // Would be refused at once, and differently.
