@@ -6,8 +6,7 @@ use std::time::Duration;
 
 /// What passed through a connection so far, and its newest round trip. A clone is the same counters: give them to whoever watches.
 ///
-/// Reading takes no lock and never waits. The connection writes them when it reads, writes or waits, so they are at most as old
-/// as what it is doing now; one that nobody asked for them keeps none.
+/// Reading takes no lock and never waits. A connection counts from when it is first asked for them, and keeps none before.
 #[derive(Clone, Debug, Default)]
 pub struct Counters(Arc<Shared>);
 
@@ -19,15 +18,6 @@ struct Shared {
     bytes_sent: AtomicU64,
     /// In nanoseconds; none before the first pong.
     latency: AtomicU64,
-}
-
-/// The same, as the connection counts.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
-    pub(super) messages_received: u64,
-    pub(super) bytes_received: u64,
-    pub(super) messages_sent: u64,
-    pub(super) bytes_sent: u64,
 }
 
 impl Counters {
@@ -59,16 +49,29 @@ impl Counters {
         }
     }
 
-    pub(super) fn publish(&self, tally: &Tally, latency: Option<Duration>) {
-        let Shared { messages_received, bytes_received, messages_sent, bytes_sent, latency: newest } =
-            &*self.0;
-        messages_received.store(tally.messages_received, Ordering::Relaxed);
-        bytes_received.store(tally.bytes_received, Ordering::Relaxed);
-        messages_sent.store(tally.messages_sent, Ordering::Relaxed);
-        bytes_sent.store(tally.bytes_sent, Ordering::Relaxed);
-        if let Some(latency) = latency {
-            let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-            newest.store(nanos.max(1), Ordering::Relaxed);
-        }
+    pub(super) fn message_received(&self) {
+        add(&self.0.messages_received, 1);
     }
+
+    pub(super) fn read(&self, n: usize) {
+        add(&self.0.bytes_received, n as u64);
+    }
+
+    pub(super) fn message_sent(&self) {
+        add(&self.0.messages_sent, 1);
+    }
+
+    pub(super) fn wrote(&self, n: usize) {
+        add(&self.0.bytes_sent, n as u64);
+    }
+
+    pub(super) fn answered(&self, latency: Duration) {
+        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        self.0.latency.store(nanos.max(1), Ordering::Relaxed);
+    }
+}
+
+/// Only the connection writes, so nothing is lost between the two, and no bus is locked.
+fn add(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
 }

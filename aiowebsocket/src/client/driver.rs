@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::backlog::Backlog;
-use super::counters::{Counters, Tally};
+use super::counters::Counters;
 use super::error::Error;
 use super::message::{Data, Event, Message, MessageRef, Outgoing};
 use crate::keys::next_key;
@@ -73,8 +73,7 @@ pub(super) struct Driver<S> {
     sent: u64,
     /// Changes whenever something happened that somebody else may wait for.
     moves: u64,
-    tally: Tally,
-    /// Where it is told, once somebody asked. Boxed by itself: one word where nobody did.
+    /// What passes through, once somebody asked.
     counters: Option<Counters>,
 }
 
@@ -108,7 +107,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             told: false,
             sent: 0,
             moves: 0,
-            tally: Tally::default(),
             counters: None,
         }
     }
@@ -234,7 +232,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Step::End => return Poll::Ready(None),
                 Step::Control { .. } => {}
                 step => {
-                    self.tally.messages_received += u64::from(matches!(step, Step::Part { last: true, .. }));
+                    if matches!(step, Step::Part { last: true, .. }) {
+                        self.count(Counters::message_received);
+                    }
                     return Poll::Ready(Some(step));
                 }
             }
@@ -262,7 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// A message that lies in the machine's memory, until the next poll.
     #[inline]
     pub(super) fn lend(&mut self, incoming: Incoming) -> MessageRef<'_> {
-        self.tally.messages_received += 1;
+        self.count(Counters::message_received);
         let bytes = self.machine.payload(incoming.place);
         match incoming.kind {
             Kind::Text => MessageRef::Text(utf8::checked(bytes)),
@@ -273,7 +273,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// A message of its own: small ones copied, large ones cut out of the memory that they arrived in.
     #[inline(always)]
     pub(super) fn own(&mut self, incoming: Incoming) -> Message {
-        self.tally.messages_received += 1;
+        self.count(Counters::message_received);
         if !matches!(incoming.place, Place::Input { .. }) {
             return self.cut(incoming);
         }
@@ -307,25 +307,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         };
         match sent {
             Ok(()) => {
-                self.tally.messages_sent += 1;
+                self.count(Counters::message_sent);
                 Ok(())
             }
             Err(refused) => Err(self.cannot_send(refused)),
         }
     }
 
-    /// What passes through the connection, told from now on.
+    /// What passes through the connection, counted from now on.
     pub(super) fn counters(&mut self) -> Counters {
-        let counters = self.counters.get_or_insert_default().clone();
-        self.tell();
-        counters
+        self.counters.get_or_insert_default().clone()
     }
 
-    /// Tells the counters, where somebody asked for them.
-    #[inline]
-    fn tell(&self) {
+    /// Counts, where somebody asked for it.
+    #[inline(always)]
+    fn count(&self, count: impl FnOnce(&Counters)) {
         if let Some(counters) = &self.counters {
-            counters.publish(&self.tally, self.machine.round_trip().map(|(_, latency)| latency));
+            count(counters);
+        }
+    }
+
+    /// Tells the newest round trip, where somebody asked for it.
+    fn count_latency(&self) {
+        if let Some((_, latency)) = self.machine.round_trip() {
+            self.count(|counters| counters.answered(latency));
         }
     }
 
@@ -432,7 +437,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         };
         let ended = self.poll_keep(cx);
         match self.machine.round_trip() {
-            Some((answered, round_trip)) if answered >= id => Poll::Ready(Ok(round_trip)),
+            Some((answered, round_trip)) if answered >= id => {
+                self.count_latency();
+                Poll::Ready(Ok(round_trip))
+            }
             _ if ended => Poll::Ready(Err(self.error())),
             _ if self.is_in_parts() => Poll::Ready(Err(UsageError::MessageInParts.into())),
             _ if !self.has_room() => Poll::Ready(Err(UsageError::BacklogFull.into())),
@@ -550,7 +558,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         };
         match sent {
             Ok(()) => {
-                self.tally.messages_sent += u64::from(last);
+                if last {
+                    self.count(Counters::message_sent);
+                }
                 Ok(())
             }
             Err(refused) => Err(self.cannot_send(refused)),
@@ -599,7 +609,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                         continue;
                     }
                     self.machine.park();
-                    self.tell();
+                    self.count_latency();
                     return Poll::Pending;
                 }
             }
@@ -642,7 +652,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             match written {
                 Ok(0) => self.break_write(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
-                    self.tally.bytes_sent += n as u64;
+                    self.count(|counters| counters.wrote(n));
                     self.unflushed = true;
                     self.sent += self.machine.written(n) as u64;
                     self.moves += 1;
@@ -650,7 +660,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Err(error) => self.break_write(error),
             }
         }
-        self.tell();
         ready!(self.poll_flush_stream(cx));
         Poll::Ready(!self.write_broken)
     }
@@ -681,9 +690,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut space))?;
         let n = space.filled().len();
         if n > 0 {
-            self.tally.bytes_received += n as u64;
+            self.count(|counters| counters.read(n));
             self.machine.received(n, now());
-            self.tell();
         }
         Poll::Ready(Ok(n))
     }
@@ -694,7 +702,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let mut destination = (&mut self.large).limit(missing);
         let n = ready!(pin!(self.stream.read_buf(&mut destination)).poll(cx))?;
         if n > 0 {
-            self.tally.bytes_received += n as u64;
+            self.count(|counters| counters.read(n));
             self.machine.placed(&mut self.large[before..], now());
         }
         Poll::Ready(Ok(n))

@@ -313,8 +313,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.driver.machine.round_trip().map(|(_, round_trip)| round_trip)
     }
 
-    /// What passes through the connection: messages and bytes each way, and the newest round trip. To be asked for once and read from
-    /// anywhere, without a lock. What passed before is counted too.
+    /// What passes through the connection from now on: messages and bytes each way, and the newest round trip. To be asked for once and
+    /// read from anywhere, without a lock.
     pub fn counters(&mut self) -> Counters {
         self.driver.counters()
     }
