@@ -608,3 +608,21 @@ async fn limits_hold_over_tls() {
         assert!(ws.recv().await.expect("received").is_some());
     }
 }
+
+/// A process-wide default is another crate's business: one that can do nothing changes nothing here.
+#[tokio::test]
+async fn nothing_is_taken_from_the_process_or_written_for_it() {
+    let mut useless = rustls::crypto::ring::default_provider();
+    useless.cipher_suites.clear();
+    // Nobody else in this program sets one.
+    useless.install_default().expect("the library sets none");
+    let authority = Authority::new();
+    let url = echo(good(&authority)).await;
+    let tls = trusting(&authority);
+    connect(&url).tls(tls.clone()).await.expect("open");
+
+    let config = tls.config().expect("a configuration");
+    assert!(Arc::ptr_eq(&config, &tls.clone().config().expect("the same one")), "made once");
+    assert!(!config.key_log.will_log("CLIENT_RANDOM"), "SSLKEYLOGFILE is not heeded");
+    assert!(!config.enable_early_data);
+}
