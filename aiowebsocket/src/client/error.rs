@@ -90,9 +90,8 @@ impl Error {
             Self::Connect(_) | Self::Dns(_) | Self::Timeout(_) | Self::Io(_) | Self::NotConnected => {
                 Failure::Passing
             }
-            Self::Proxy(fault) if fault.is_retryable() => Failure::Passing,
-            Self::Tls(error) if error.is_retryable() => Failure::Passing,
-            Self::Proxy(_) | Self::Tls(_) => Failure::Lasting,
+            Self::Proxy(fault) => (&**fault).into(),
+            Self::Tls(error) => (&**error).into(),
             Self::Closed { code, .. } => Failure::Closed(code.get()),
             Self::Handshake(error) => Failure::Handshake(error),
             Self::Url(_)

@@ -3,6 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::error::HandshakeError;
+use super::tunnel::ProxyFault;
+use crate::layer::TlsError;
 
 /// What failed, as far as it matters to whether another attempt may succeed. A face sorts its errors into these.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,18 @@ pub(super) enum Wish {
     Restart,
     /// Close code 1013: it is overloaded.
     Overload,
+}
+
+impl From<&ProxyFault> for Failure<'_> {
+    fn from(fault: &ProxyFault) -> Self {
+        if fault.is_retryable() { Self::Passing } else { Self::Lasting }
+    }
+}
+
+impl From<&TlsError> for Failure<'_> {
+    fn from(error: &TlsError) -> Self {
+        if error.is_retryable() { Self::Passing } else { Self::Lasting }
+    }
 }
 
 impl Failure<'_> {

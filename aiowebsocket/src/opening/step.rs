@@ -119,11 +119,9 @@ impl ConnectError {
             Self::Resolve { .. } | Self::Connect(_) | Self::Timeout { .. } | Self::Random(_) => {
                 Failure::Passing
             }
-            Self::Proxy(fault) if fault.is_retryable() => Failure::Passing,
-            Self::Tls(error) if error.is_retryable() => Failure::Passing,
-            Self::Proxy(_) | Self::Tls(_) | Self::ProxyRules(_) | Self::Request(_) | Self::Redirect(_) => {
-                Failure::Lasting
-            }
+            Self::Proxy(fault) => fault.into(),
+            Self::Tls(error) => error.into(),
+            Self::ProxyRules(_) | Self::Request(_) | Self::Redirect(_) => Failure::Lasting,
         }
     }
 }
