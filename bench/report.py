@@ -183,17 +183,23 @@ def memory_table(rows, connections):
 
 
 def footprint_table(rows):
-    got = {(row["what"], row["client"]): float(row["value"]) for row in rows if row["workload"] == "footprint"}
-    lines = [
-        [name, *(number(got[what, name]) for what in ("KiB", "crates", "build_cpu_s", "build_wall_s"))]
-        for name in PLAN["footprint"]["programs"]
-        if ("KiB", name) in got
-    ]
+    def of(workload, programs):
+        got = {(row["what"], row["client"]): float(row["value"]) for row in rows if row["workload"] == workload}
+        lines = [
+            [name, *(number(got[what, name]) for what in ("KiB", "crates", "build_cpu_s", "build_wall_s"))]
+            for name in programs
+            if ("KiB", name) in got
+        ]
+        return table(["", "program, KiB", "crates", "build, s of processor time", "build, s"], lines)
+
     return (
         "A program that connects, sends a line and receives one: `ws://` alone, no compression, as few features as that takes "
         "([footprint/](footprint)). raw-tokio and web-socket do the handshake by hand. Release, fat LTO, one codegen unit, stripped; the "
         "crates that end up in the program, without itself; a clean build, everything fetched before.\n\n"
-        + table(["", "program, KiB", "crates", "build, s of processor time", "build, s"], lines)
+        + of("footprint", PLAN["footprint"]["programs"])
+        + "\nThe same programs with `wss://` too: rustls 0.23 with ring and TLS 1.2, Mozilla's roots compiled in, still without compression "
+        "where it can be left out. The others bring no TLS of their own.\n\n"
+        + of("tls-footprint", PLAN["footprint"]["tls"])
     )
 
 
@@ -249,10 +255,12 @@ def draw(about, rows, times):
         for what, title in (("idle", "idle"), ("used", "after one echo")):
             panel(title, of(what), lambda kib: f"{kib:.1f} KiB")
     if of("KiB"):
-        chart("footprint", "A small client: ws:// alone")
-        panel("stripped program", of("KiB"), lambda kib: f"{kib:,.0f} KiB")
-        panel("crates", of("crates"), lambda n: f"{n:.0f}")
-        panel("clean build, processor time", of("build_cpu_s"), lambda s: f"{s:.0f} s")
+        chart("footprint", "A small client")
+        for workload, which in (("footprint", "ws:// alone"), ("tls-footprint", "ws:// and wss://")):
+            part = lambda what: {r["client"]: float(r["value"]) for r in rows if (r["workload"], r["what"]) == (workload, what)}
+            panel(f"{which}: stripped program", part("KiB"), lambda kib: f"{kib:,.0f} KiB")
+            panel(f"{which}: crates", part("crates"), lambda n: f"{n:.0f}")
+            panel(f"{which}: clean build, processor time", part("build_cpu_s"), lambda s: f"{s:.0f} s")
     CHARTS.mkdir(exist_ok=True)
     for old in CHARTS.glob("*.svg"):
         old.unlink()

@@ -1,6 +1,6 @@
 //! The floor: a connection of tokio, an upgrade request and a frame by hand.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 fn main() {
@@ -9,13 +9,39 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime")
-        .block_on(talk(url));
+        .block_on(connect(url));
 }
 
-async fn talk(url: String) {
-    let (addr, path) =
-        url.strip_prefix("ws://").and_then(|rest| rest.split_once('/')).expect("ws://ADDR/PATH");
-    let mut stream = TcpStream::connect(addr).await.expect("it listens");
+async fn connect(url: String) {
+    let (scheme, rest) = url.split_once("://").expect("an address");
+    let (addr, path) = rest.split_once('/').expect("ws://ADDR/PATH");
+    let stream = TcpStream::connect(addr).await.expect("it listens");
+    #[cfg(feature = "tls")]
+    if scheme == "wss" {
+        return talk(secure(stream, addr).await, addr, path).await;
+    }
+    assert_eq!(scheme, "ws");
+    talk(stream, addr, path).await;
+}
+
+#[cfg(feature = "tls")]
+async fn secure(stream: TcpStream, addr: &str) -> tokio_rustls::client::TlsStream<TcpStream> {
+    use std::sync::Arc;
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring::default_provider};
+
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (host, _) = addr.rsplit_once(':').expect("HOST:PORT");
+    let name = host.to_owned().try_into().expect("a name");
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("TLS")
+}
+
+async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, addr: &str, path: &str) {
     let request = format!(
         "GET /{path} HTTP/1.1\r\nHost: {addr}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
