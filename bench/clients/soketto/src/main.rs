@@ -1,5 +1,5 @@
 //! soketto: one vector that all messages are received into; a buffer of 128 KiB between it and the socket to write. By default
-//! there is none. It checks no UTF-8.
+//! there is none. It checks no UTF-8. A `receive_data` that is dropped while it waits fails the next one with `UnexpectedOpCode(Continue)`.
 
 use harness::tls::{TlsStream, secure};
 use harness::{Client, Mode, TcpStream, connect};
@@ -37,6 +37,8 @@ impl Wrap for BufWriter<TlsStream> {
 }
 
 impl<S: Wrap> Client for Soketto<S> {
+    const BREAKS: bool = true;
+
     async fn open(addr: &str, path: &str) -> Self {
         let stream = S::wrap(connect(addr).await).await;
         let mut client = handshake::Client::new(stream.compat(), addr, path);
