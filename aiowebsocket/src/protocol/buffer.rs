@@ -40,8 +40,11 @@ thread_local! {
         const { RefCell::new([const { Vec::new() }; CLASSES as usize]) };
 }
 
+/// The smallest class of at least `size` bytes, or the largest.
+#[inline]
 fn class_of(size: usize) -> u8 {
-    (0..CLASSES - 1).find(|class| SMALLEST << class >= size).unwrap_or(CLASSES - 1)
+    let doubled = size.div_ceil(SMALLEST).max(1).next_power_of_two().trailing_zeros();
+    (doubled as u8).min(CLASSES - 1)
 }
 
 /// Memory of at least `size` bytes, zeroed or used before; its length is its capacity.
@@ -150,7 +153,7 @@ impl Buffer {
     #[inline]
     pub(super) fn room(&mut self, n: usize) -> &mut [u8] {
         if n > self.memory.len() - self.end {
-            self.relocate(self.len() + n);
+            if self.is_empty() { self.renew(n) } else { self.relocate(self.len() + n) }
         }
         &mut self.memory[self.end..self.end + n]
     }
@@ -208,17 +211,17 @@ impl Buffer {
     }
 
     /// Nothing waits: begins at the front again, in memory of the size that the traffic asks for.
+    #[inline]
     fn renew(&mut self, want: usize) {
         self.adapt();
+        (self.start, self.end) = (0, 0);
         let size = want.max(SMALLEST << self.class);
         if self.memory.len() < size || self.memory.len() > 2 * size {
-            self.release();
+            give(std::mem::take(&mut self.memory));
             self.memory = take(size);
         }
-        (self.start, self.end) = (0, 0);
     }
 
-    #[cold]
     #[inline(never)]
     fn release(&mut self) {
         self.adapt();
