@@ -4,6 +4,8 @@ use futures_util::{SinkExt, StreamExt};
 use tokio_websockets::{ClientBuilder, Message};
 
 fn main() {
+    #[cfg(feature = "tls")]
+    rustls::crypto::ring::default_provider().install_default().expect("the first");
     let url = std::env::args().nth(1).expect("an address");
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
