@@ -17,6 +17,8 @@ mod deflate;
 #[cfg(not(feature = "deflate"))]
 #[path = "without_deflate.rs"]
 mod deflate;
+#[cfg(any(feature = "tokio", feature = "blocking"))]
+mod face;
 pub mod keys;
 pub mod layer;
 pub mod opening;
@@ -27,12 +29,16 @@ mod trace;
 
 #[cfg(feature = "tokio")]
 pub use client::{
-    Accept, Connect, Counters, Data, Dial, EchoServer, Error, Event, Gate, INLINE, Message, MessageRef,
-    Negotiated, Outgoing, Over, OverEach, Part, Receiver, ReconnectEvent, Reconnecting, Sender, Target, Text,
-    TimeLimit, Transport, TrySendError, WebSocket, accept, connect,
+    Accept, EchoServer, Gate, Over, OverEach, Receiver, ReconnectEvent, Reconnecting, Sender, Transport,
+    TrySendError, WebSocket, accept, connect,
 };
 #[cfg(feature = "deflate")]
 pub use deflate::{Agreed, Deflate};
+#[cfg(any(feature = "tokio", feature = "blocking"))]
+pub use face::{
+    Connect, Counters, Data, Dial, Dials, Error, Event, INLINE, Message, MessageRef, Negotiated, Outgoing,
+    Part, Target, Text, TimeLimit,
+};
 pub use layer::{TlsError, TlsFault, TlsInfo};
 pub use opening::{Backoff, GaveUp, Milestone, OpenLimits, OpenStep, Proxy, ProxyRules};
 pub use protocol::{CloseCode, Config, KeepAlive, Kind, Role};

@@ -11,10 +11,10 @@ mod told {
         tracing::trace!(target: "aiowebsocket::frames", way, opcode = ?opcode, fin, length);
     }
 
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "tokio", feature = "blocking"))]
     pub(crate) use of_the_face::{end, listens, milestone};
 
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "tokio", feature = "blocking"))]
     mod of_the_face {
         use std::time::Duration;
 
@@ -45,10 +45,10 @@ mod told {
     #[inline(always)]
     pub(crate) fn frame(_: &'static str, _: OpCode, _: bool, _: u64) {}
 
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "tokio", feature = "blocking"))]
     pub(crate) use of_the_face::{end, listens, milestone};
 
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "tokio", feature = "blocking"))]
     mod of_the_face {
         use std::time::Duration;
 

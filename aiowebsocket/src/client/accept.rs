@@ -10,11 +10,11 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::error::{Error, TimeLimit};
 use super::handshake;
-use super::websocket::{Negotiated, WebSocket};
+use super::websocket::WebSocket;
 #[cfg(feature = "deflate")]
 use crate::Deflate;
+use crate::face::{Error, Negotiated, TimeLimit};
 use crate::opening::{Accepting, HeadLimits, OpenStep, Request, Wire};
 use crate::protocol::{Config, Role};
 #[cfg(feature = "tls")]

@@ -3,8 +3,9 @@
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::driver::now;
-use super::error::Error;
-use super::exchange::{self, Exchange, Turn};
+use super::exchange;
+use crate::face::Error;
+use crate::face::exchange::{Exchange, Turn};
 use crate::opening::{AcceptError, AcceptProgress, Accepting, Request, Wire};
 
 /// Runs the handshake up to the request. What the machine wants written is written before, also where it fails: the client
@@ -19,16 +20,17 @@ where
 {
     let mut exchange = Exchange::new();
     loop {
-        let progress = match exchange.turn(stream, wire.output(), accepting.next_timeout()).await {
-            Turn::Wrote(n) => {
-                wire.written(n);
-                continue;
-            }
-            Turn::Read(0) => requested(accepting.receive_end()),
-            Turn::Read(n) => receive(wire, accepting, exchange.bytes(n)),
-            Turn::TimeIsUp => requested(accepting.handle_timeout(now())),
-            Turn::Broken(error) => return Err(Error::Io(error)),
-        };
+        let progress =
+            match exchange::turn(&mut exchange, stream, wire.output(), accepting.next_timeout()).await {
+                Turn::Wrote(n) => {
+                    wire.written(n);
+                    continue;
+                }
+                Turn::Read(0) => requested(accepting.receive_end()),
+                Turn::Read(n) => receive(wire, accepting, exchange.bytes(n)),
+                Turn::TimeIsUp => requested(accepting.handle_timeout(now())),
+                Turn::Broken(error) => return Err(Error::Io(error)),
+            };
         match progress {
             Ok(Some(request)) => return Ok(request),
             Ok(None) => {}

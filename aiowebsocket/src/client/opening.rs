@@ -1,11 +1,9 @@
 //! The pump of a connection that opens: looks names up, dials, reads, writes and sleeps as the machine says.
 
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,47 +11,28 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
+use super::connect::Ways;
 use super::driver::now;
-use super::error::{Error, TimeLimit};
-use super::exchange::{Exchange, Turn, write_out};
-use super::gate::{Gate, Pass};
+use super::exchange::{self, write_out};
+use super::gate::Pass;
+use crate::face::exchange::{Exchange, Turn};
+use crate::face::{Error, Means, Open, TimeLimit};
 use crate::keys;
-use crate::layer::{Layer, TlsError};
-use crate::opening::{Attempt, ConnectError, Connecting, Host, Milestone, Next, OpenStep, Opened};
-#[cfg(feature = "tls")]
-use crate::tls::Tls;
-use crate::trace;
+use crate::opening::{Attempt, Connecting, Host, Next, OpenStep};
 
-/// What a connection starts with.
-pub(super) type Open = (Opened, Option<Box<dyn Layer>>);
-
-/// How a face makes what the machine asks for.
-#[doc(hidden)]
-#[derive(Clone, Default)]
-pub struct Means {
-    pub(super) gate: Option<Gate>,
+/// What sockets are dialled with.
+pub(super) struct Dialler {
     /// Where a socket is bound before it connects.
     pub(super) local: Option<SocketAddr>,
-    pub(super) socket: Option<SocketHook>,
-    pub(super) observer: Option<Observer>,
-    #[cfg(feature = "tls")]
-    pub(super) tls: Option<Tls>,
-}
-
-/// What the user does to a socket before it connects.
-pub(super) type SocketHook = Arc<dyn Fn(&TcpSocket) -> io::Result<()> + Send + Sync>;
-
-/// Whom the user tells of each step.
-pub(super) type Observer = Arc<dyn Fn(Duration, &Milestone) + Send + Sync>;
-
-impl fmt::Debug for Means {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Means").field("gate", &self.gate).field("local", &self.local).finish_non_exhaustive()
-    }
+    pub(super) ways: Ways,
 }
 
 /// Opens a connection over a socket that is dialled. The pass, if any, is given up when it is open.
-pub(super) async fn dial(mut machine: Connecting, means: &Means) -> Result<(TcpStream, Open), Error> {
+pub(super) async fn dial(
+    mut machine: Connecting,
+    means: &Means,
+    dialler: &Dialler,
+) -> Result<(TcpStream, Open), Error> {
     means.watch(&mut machine);
     let mut stream: Option<Dialled> = None;
     let mut pending = Pending::default();
@@ -63,7 +42,7 @@ pub(super) async fn dial(mut machine: Connecting, means: &Means) -> Result<(TcpS
         means.tell(&mut machine);
         match next {
             Ok(Next::Resolve { host, port }) => pending.look_up(host, port),
-            Ok(Next::Dial(attempt)) => pending.attempts.push((attempt, means.connect(attempt.address))),
+            Ok(Next::Dial(attempt)) => pending.attempts.push((attempt, dialler.connect(attempt.address))),
             Ok(Next::Wait) => {
                 if let Some(dialled) = pending.wait(&mut machine).await {
                     // Messages are written whole, so waiting for more to fill a packet only adds delay.
@@ -72,7 +51,7 @@ pub(super) async fn dial(mut machine: Connecting, means: &Means) -> Result<(TcpS
                 }
             }
             Ok(Next::Hangup) => (stream, exchange) = (None, Exchange::new()),
-            Ok(Next::Secure { host, .. }) => means.secure(&mut machine, &host).await,
+            Ok(Next::Secure { host, is_proxy }) => secure(&mut machine, means, &host, is_proxy).await,
             Ok(Next::Exchange) => match &mut stream {
                 Some((stream, _)) => turn(&mut machine, stream, &mut exchange).await?,
                 None => unreachable!("bytes are exchanged over a stream that was dialled"),
@@ -107,7 +86,7 @@ pub(super) async fn over<S: AsyncRead + AsyncWrite + Unpin>(
         let next = machine.next(now(), &mut keys::nonce);
         means.tell(&mut machine);
         match next {
-            Ok(Next::Secure { host, .. }) => means.secure(&mut machine, &host).await,
+            Ok(Next::Secure { host, is_proxy }) => secure(&mut machine, means, &host, is_proxy).await,
             Ok(Next::Exchange) => turn(&mut machine, stream, &mut exchange).await?,
             Ok(Next::Flush) => flush(&mut machine, stream).await?,
             Ok(Next::Open { opened, layer }) => return Ok((*opened, layer)),
@@ -122,27 +101,10 @@ pub(super) async fn over<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-impl Means {
-    /// Has the machine tell of each step where anybody listens.
-    fn watch(&self, machine: &mut Connecting) {
-        if self.observer.is_some() || trace::listens() {
-            machine.watch();
-        }
-    }
-
-    /// Tells whoever listens what happened.
-    fn tell(&self, machine: &mut Connecting) {
-        while let Some((at, milestone)) = machine.milestone() {
-            trace::milestone(at, &milestone);
-            if let Some(observer) = &self.observer {
-                observer(at, &milestone);
-            }
-        }
-    }
-
+impl Dialler {
     /// An attempt to connect.
     fn connect(&self, address: SocketAddr) -> Dialling {
-        let (gate, local, hook) = (self.gate.clone(), self.local, self.socket.clone());
+        let (gate, local, hook) = (self.ways.gate.clone(), self.local, self.ways.socket.clone());
         Box::pin(async move {
             let pass = match gate {
                 Some(gate) => Some(gate.enter(address).await),
@@ -164,37 +126,27 @@ impl Means {
             Ok((stream, pass))
         })
     }
+}
 
-    /// The layer that the machine asks for.
-    async fn secure(&self, machine: &mut Connecting, host: &Host) {
-        let layer = match machine.next_timeout() {
-            None => Ok(self.layer(host).await),
-            Some(until) => timeout_at(Instant::from_std(until), self.layer(host)).await,
-        };
-        match layer {
-            Ok(layer) => machine.secured(layer, now()),
-            Err(_) => machine.handle_timeout(now()),
-        }
-    }
-
-    #[cfg(feature = "tls")]
-    async fn layer(&self, host: &Host) -> Result<Box<dyn Layer>, TlsError> {
-        let tls = self.tls.clone().unwrap_or_else(Tls::shared);
+/// The layer that the machine asks for.
+async fn secure(machine: &mut Connecting, means: &Means, host: &Host, is_proxy: bool) {
+    let layer = async {
         // The trust store is read once, and not where others wait for their turn.
-        if !tls.is_ready() {
-            let tls = tls.clone();
-            let reading = tokio::task::spawn_blocking(move || tls.config());
-            if let Err(panicked) = reading.await {
+        if !means.is_ready() {
+            let means = means.clone();
+            if let Err(panicked) = tokio::task::spawn_blocking(move || means.prepare()).await {
                 std::panic::resume_unwind(panicked.into_panic());
             }
         }
-        tls.layer(host)
-    }
-
-    #[cfg(not(feature = "tls"))]
-    #[expect(clippy::unused_async, reason = "as with the feature")]
-    async fn layer(&self, _: &Host) -> Result<Box<dyn Layer>, TlsError> {
-        Err(TlsError::new(crate::layer::TlsFault::Unsupported))
+        means.layer(host, is_proxy)
+    };
+    let layer = match machine.next_timeout() {
+        None => Ok(layer.await),
+        Some(until) => timeout_at(Instant::from_std(until), layer).await,
+    };
+    match layer {
+        Ok(layer) => machine.secured(layer, now()),
+        Err(_) => machine.handle_timeout(now()),
     }
 }
 
@@ -277,7 +229,7 @@ async fn turn<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     exchange: &mut Exchange,
 ) -> Result<(), Error> {
-    match exchange.turn(stream, machine.output(), machine.next_timeout()).await {
+    match exchange::turn(exchange, stream, machine.output(), machine.next_timeout()).await {
         Turn::Wrote(n) => machine.written(n),
         Turn::Read(0) => machine.receive_end(now()),
         Turn::Read(n) => machine.receive(exchange.bytes(n), now()),
@@ -307,22 +259,4 @@ async fn say_last<S: AsyncWrite + Unpin>(machine: &mut Connecting, stream: &mut 
         _ = stream.shutdown().await;
     };
     _ = tokio::time::timeout(Duration::ZERO, say).await;
-}
-
-impl From<ConnectError> for Error {
-    fn from(error: ConnectError) -> Self {
-        match error {
-            ConnectError::ProxyRules(error) => Self::ProxyRules(Box::new(error)),
-            ConnectError::Request(error) => error.into(),
-            ConnectError::Random(error) => Self::Io(error),
-            ConnectError::Resolve { cause, .. } => Self::Dns(cause),
-            ConnectError::Connect(error) => Self::Connect(error.into()),
-            ConnectError::Proxy(error) => Self::Proxy(Box::new(error)),
-            ConnectError::Tls(error) => Self::Tls(Box::new(error)),
-            ConnectError::Handshake(error) => error.into(),
-            ConnectError::Redirect(error) => Self::Redirect(Box::new(error)),
-            ConnectError::Timeout { step, whole: true } => Self::Timeout(TimeLimit::Open(step)),
-            ConnectError::Timeout { step, whole: false } => Self::Timeout(TimeLimit::Step(step)),
-        }
-    }
 }

@@ -14,11 +14,10 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Sleep, sleep};
 
-use super::connect::{Connect, Dial, Transport};
+use super::connect::Transport;
 use super::driver::{Driver, now};
-use super::error::Error;
-use super::message::{Message, Outgoing};
 use super::websocket::WebSocket;
+use crate::face::{Connect, Dial, Error, Message, Outgoing};
 use crate::keys;
 use crate::opening::{Backoff, GaveUp, Retries};
 use crate::protocol::CloseCode;

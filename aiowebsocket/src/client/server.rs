@@ -7,9 +7,9 @@ use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::task::JoinSet;
 
 use super::accept::{Accept, accept};
-use super::error::Error;
 #[cfg(feature = "deflate")]
 use crate::Deflate;
+use crate::face::Error;
 use crate::protocol::CloseCode;
 
 /// Sends every message back as it came. Accepts every subprotocol-less request on every path.

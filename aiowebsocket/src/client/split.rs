@@ -14,9 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::driver::Driver;
-use super::error::Error;
-use super::message::{Message, Outgoing};
 use super::parking::{Line, Parking, Place};
+use crate::face::{Error, Message, Outgoing};
 use crate::protocol::{CloseCode, UsageError};
 
 const RECEIVER: Place = 0;

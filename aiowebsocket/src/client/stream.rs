@@ -10,10 +10,9 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::error::Error;
-use super::message::Message;
 use super::split::{Receiver, Sender};
 use super::websocket::WebSocket;
+use crate::face::{Error, Message};
 use crate::protocol::CloseCode;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {

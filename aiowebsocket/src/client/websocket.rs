@@ -9,14 +9,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::counters::Counters;
 use super::driver::{Driver, now};
-use super::error::Error;
-use super::message::{Event, Message, MessageRef, Outgoing, Part};
 use super::split::{self, Receiver, Sender};
 use crate::deflate::Agreed;
+use crate::face::{Counters, Error, Event, Message, MessageRef, Negotiated, Outgoing, Part};
 use crate::layer::{Layer, TlsInfo};
-use crate::protocol::{CloseCode, Config, Connection, Place, Role, Step};
+use crate::protocol::{CloseCode, Connection, Place, Role, Step};
 
 /// An open WebSocket over the stream `S`.
 ///
@@ -31,20 +29,6 @@ pub struct WebSocket<S = TcpStream> {
     subprotocol: Option<Box<str>>,
     /// A message that is lent and does not lie in the machine's memory. Boxed: an idle connection has none.
     lent: Option<Box<Message>>,
-}
-
-/// What the two ends of a connection agreed on, and the limits that one of them sets: for
-/// [`WebSocket::from_upgraded`]. `Negotiated::default()` agrees on nothing and has the default limits.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Negotiated {
-    /// The subprotocol.
-    pub subprotocol: Option<String>,
-    /// The compression: [`Deflate::answer`](crate::Deflate::answer) makes it from a request. Without the feature `deflate` there is
-    /// none.
-    pub compression: Option<Agreed>,
-    /// The limits and times of the connection.
-    pub config: Config,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {

@@ -76,7 +76,7 @@ impl Incremental {
 ///
 /// INVARIANT: every caller passes bytes that `is_valid` or `Incremental` accepted as a whole, and that
 /// nobody could change since. The machine hands out a text message only after that check.
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "tokio", feature = "blocking"))]
 #[expect(unsafe_code, reason = "a second check of each text message costs as much as the first")]
 #[inline]
 pub(crate) fn checked(bytes: &[u8]) -> &str {

@@ -49,23 +49,23 @@ impl Counters {
         }
     }
 
-    pub(super) fn message_received(&self) {
+    pub(crate) fn message_received(&self) {
         add(&self.0.messages_received, 1);
     }
 
-    pub(super) fn read(&self, n: usize) {
+    pub(crate) fn read(&self, n: usize) {
         add(&self.0.bytes_received, n as u64);
     }
 
-    pub(super) fn message_sent(&self) {
+    pub(crate) fn message_sent(&self) {
         add(&self.0.messages_sent, 1);
     }
 
-    pub(super) fn wrote(&self, n: usize) {
+    pub(crate) fn wrote(&self, n: usize) {
         add(&self.0.bytes_sent, n as u64);
     }
 
-    pub(super) fn answered(&self, latency: Duration) {
+    pub(crate) fn answered(&self, latency: Duration) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         self.0.latency.store(nanos.max(1), Ordering::Relaxed);
     }

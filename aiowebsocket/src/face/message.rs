@@ -30,7 +30,7 @@ pub enum MessageRef<'a> {
     Binary(&'a [u8]),
 }
 
-/// What arrived, pings and pongs included: see [`WebSocket::recv_event`](super::WebSocket::recv_event).
+/// What arrived, pings and pongs included: see [`WebSocket::recv_event`](crate::WebSocket::recv_event).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -52,7 +52,7 @@ impl Event {
     }
 }
 
-/// Some bytes of a message, lent until the next call: see [`WebSocket::recv_part`](super::WebSocket::recv_part).
+/// Some bytes of a message, lent until the next call: see [`WebSocket::recv_part`](crate::WebSocket::recv_part).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part<'a> {
     /// What the message is. Text is checked, but a part of it may begin and end inside a character.
@@ -124,7 +124,7 @@ impl Message {
 
     /// A message of bytes that the machine has checked if they are text.
     #[inline(always)]
-    pub(super) fn from_checked(kind: Kind, data: Data) -> Self {
+    pub(crate) fn from_checked(kind: Kind, data: Data) -> Self {
         match kind {
             Kind::Text => Self::Text(Text(data)),
             Kind::Binary => Self::Binary(data),
@@ -158,7 +158,8 @@ impl<'a> MessageRef<'a> {
     }
 
     /// The whole message as one part.
-    pub(super) fn as_part(self) -> Part<'a> {
+    #[cfg(feature = "tokio")]
+    pub(crate) fn as_part(self) -> Part<'a> {
         let kind = if let Self::Text(_) = self { Kind::Text } else { Kind::Binary };
         Part { kind, data: self.as_bytes(), last: true }
     }
@@ -194,7 +195,7 @@ impl Data {
 
     /// A copy: inline, or in memory of exactly this size, so that a message that is kept pins nothing else.
     #[inline(always)]
-    pub(super) fn copied(bytes: &[u8]) -> Self {
+    pub(crate) fn copied(bytes: &[u8]) -> Self {
         if bytes.len() <= INLINE {
             let mut inline = [0; INLINE];
             inline[..bytes.len()].copy_from_slice(bytes);
@@ -206,7 +207,7 @@ impl Data {
     }
 
     /// The same bytes in memory of exactly their size, where they lay in memory that grew.
-    pub(super) fn fitted(bytes: Vec<u8>) -> Self {
+    pub(crate) fn fitted(bytes: Vec<u8>) -> Self {
         if bytes.len() <= INLINE {
             Self::copied(&bytes)
         } else {
@@ -272,6 +273,12 @@ impl Text {
     /// The text's bytes, without a copy unless they lie inline.
     pub fn into_bytes(self) -> Bytes {
         self.0.into_bytes()
+    }
+
+    /// The text as bytes.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn into_data(self) -> Data {
+        self.0
     }
 }
 
@@ -369,10 +376,10 @@ impl From<Bytes> for Message {
 /// owned payload above 32 KiB is masked where it lies instead of being copied.
 #[derive(Debug)]
 pub struct Outgoing<'a> {
-    pub(super) kind: Kind,
-    pub(super) payload: Payload<'a>,
+    pub(crate) kind: Kind,
+    pub(crate) payload: Payload<'a>,
     /// Not to be compressed.
-    pub(super) plain: bool,
+    pub(crate) plain: bool,
 }
 
 impl<'a> Outgoing<'a> {
@@ -391,7 +398,8 @@ impl<'a> Outgoing<'a> {
     }
 
     /// The same message, borrowed or shared: this one is still there when that one was sent.
-    pub(super) fn lent(&self) -> Outgoing<'_> {
+    #[cfg(feature = "tokio")]
+    pub(crate) fn lent(&self) -> Outgoing<'_> {
         let payload = match &self.payload {
             Payload::Borrowed(bytes) => Payload::Borrowed(bytes),
             Payload::Owned(bytes) => Payload::Borrowed(bytes),
@@ -401,7 +409,8 @@ impl<'a> Outgoing<'a> {
     }
 
     /// A message of its own.
-    pub(super) fn into_message(self) -> Message {
+    #[cfg(feature = "tokio")]
+    pub(crate) fn into_message(self) -> Message {
         let data = match self.payload {
             Payload::Borrowed(bytes) => Data::copied(bytes),
             Payload::Owned(bytes) => Data::from(bytes),

@@ -6,7 +6,7 @@ use super::message::{Event, Message};
 
 /// Messages, and control frames for those who asked for them, in the order of their arrival.
 #[derive(Debug)]
-pub(super) struct Backlog {
+pub(crate) struct Backlog {
     events: VecDeque<Event>,
     /// Payload bytes of `events`.
     bytes: usize,
@@ -18,24 +18,24 @@ pub(super) struct Backlog {
 
 impl Backlog {
     /// An empty one for this many bytes.
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { events: VecDeque::new(), bytes: 0, limit, is_unwanted: false }
     }
 
     /// Whether nothing waits.
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 
     /// Whether it takes more. Each event's own place counts too, so that empty messages are bounded as well; the one that
     /// reaches the limit still fits.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.is_unwanted || self.bytes + self.events.len() * size_of::<Event>() < self.limit
     }
 
     /// Keeps an event.
-    pub(super) fn push(&mut self, event: Event) {
+    pub(crate) fn push(&mut self, event: Event) {
         if !self.is_unwanted {
             self.bytes += event.as_bytes().len();
             self.events.push_back(event);
@@ -43,7 +43,7 @@ impl Backlog {
     }
 
     /// The oldest event.
-    pub(super) fn pop(&mut self) -> Option<Event> {
+    pub(crate) fn pop(&mut self) -> Option<Event> {
         let event = self.events.pop_front()?;
         self.bytes -= event.as_bytes().len();
         if self.events.is_empty() {
@@ -54,7 +54,7 @@ impl Backlog {
     }
 
     /// The oldest message; pings and pongs before it are told to those who ask for events.
-    pub(super) fn pop_message(&mut self) -> Option<Message> {
+    pub(crate) fn pop_message(&mut self) -> Option<Message> {
         loop {
             if let Event::Message(message) = self.pop()? {
                 return Some(message);
@@ -63,13 +63,14 @@ impl Backlog {
     }
 
     /// Drops what waits.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.events = VecDeque::new();
         self.bytes = 0;
     }
 
     /// Nobody receives any more: drops what waits and what comes.
-    pub(super) fn refuse(&mut self) {
+    #[cfg(feature = "tokio")]
+    pub(crate) fn refuse(&mut self) {
         self.is_unwanted = true;
         self.clear();
     }

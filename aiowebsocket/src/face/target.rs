@@ -1,10 +1,12 @@
 //! What `connect` can be given: an address as text or parsed, or a whole request.
 
 use super::error::Error;
+#[cfg(feature = "deflate")]
+use crate::Deflate;
 use crate::opening::{Address, RequestHead};
 
-/// Something that says where to connect and what to ask for: an address as `&str`, `String` or [`Address`], or, with the
-/// feature `http`, an `http::Request<()>`. Sealed.
+/// Something that says where to connect and what to ask for: an address as `&str`, `String` or [`Address`], an address with a
+/// [`RequestHead`] of your own, which is sent as it is, or, with the feature `http`, an `http::Request<()>`. Sealed.
 pub trait Target: sealed::Sealed {
     #[doc(hidden)]
     fn ask(self) -> Result<Asked, Error>;
@@ -14,13 +16,17 @@ pub trait Target: sealed::Sealed {
 #[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct Asked {
-    pub(super) address: Address,
-    pub(super) request: RequestHead,
+    pub(crate) address: Address,
+    pub(crate) request: RequestHead,
 }
 
 impl From<Address> for Asked {
     fn from(address: Address) -> Self {
-        Self { request: RequestHead::new(&address), address }
+        #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "there is nothing to be offered"))]
+        let mut request = RequestHead::new(&address);
+        #[cfg(feature = "deflate")]
+        request.compression(Some(Deflate::default())).expect("the defaults can be offered");
+        Self { request, address }
     }
 }
 
@@ -30,6 +36,7 @@ mod sealed {
     impl Sealed for String {}
     impl Sealed for &String {}
     impl Sealed for crate::opening::Address {}
+    impl Sealed for (crate::opening::Address, crate::opening::RequestHead) {}
     #[cfg(feature = "http")]
     impl Sealed for http::Request<()> {}
 }
@@ -55,6 +62,13 @@ impl Target for &String {
 impl Target for Address {
     fn ask(self) -> Result<Asked, Error> {
         Ok(self.into())
+    }
+}
+
+impl Target for (Address, RequestHead) {
+    fn ask(self) -> Result<Asked, Error> {
+        let (address, request) = self;
+        Ok(Asked { address, request })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The one error of the tokio face: which step failed and whose fault it is.
+//! The one error of the faces: which step failed and whose fault it is.
 
 use std::fmt;
 use std::io;
@@ -7,8 +7,8 @@ use http::StatusCode;
 
 use crate::layer::TlsError;
 use crate::opening::{
-    AcceptError, Failure, HandshakeError, OpenStep, ProxyFault, ProxyRulesError, RedirectError, ReplyError,
-    RequestError, UrlError,
+    AcceptError, ConnectError, Failure, HandshakeError, OpenStep, ProxyFault, ProxyRulesError, RedirectError,
+    ReplyError, RequestError, UrlError,
 };
 use crate::protocol::{CloseCode, Ending, PeerError, Timeout, UsageError};
 
@@ -75,6 +75,9 @@ pub enum TimeLimit {
     KeepAlive,
     /// The closing handshake.
     Close,
+    /// A call that waits for a message so long and no longer: said by
+    /// [`recv_timeout`](crate::blocking::WebSocket::recv_timeout). The connection goes on.
+    Receive,
 }
 
 impl Error {
@@ -85,7 +88,7 @@ impl Error {
     }
 
     /// What it comes to where another attempt is thought of.
-    pub(super) fn failure(&self) -> Failure<'_> {
+    pub(crate) fn failure(&self) -> Failure<'_> {
         match self {
             Self::Connect(_) | Self::Dns(_) | Self::Timeout(_) | Self::Io(_) | Self::NotConnected => {
                 Failure::Passing
@@ -107,7 +110,7 @@ impl Error {
         }
     }
 
-    pub(super) fn from_ending(ending: Ending, broken: Option<&io::Error>, tls: Option<&TlsError>) -> Self {
+    pub(crate) fn from_ending(ending: Ending, broken: Option<&io::Error>, tls: Option<&TlsError>) -> Self {
         match ending {
             Ending::Closed(frame) => Self::Closed { code: frame.code, reason: frame.reason.into() },
             Ending::Abnormal => match (broken, tls) {
@@ -156,6 +159,9 @@ impl fmt::Display for Error {
             Self::Timeout(TimeLimit::KeepAlive) => {
                 write!(f, "the peer is silent: no byte came within the time limit after a ping")
             }
+            Self::Timeout(TimeLimit::Receive) => {
+                write!(f, "no message came within the time limit of the call")
+            }
             Self::Timeout(TimeLimit::Close) => {
                 write!(f, "the peer did not complete the closing handshake within its time limit")
             }
@@ -189,6 +195,24 @@ impl std::error::Error for Error {
             Self::Usage(error) => Some(error),
             Self::Reply(error) => Some(error),
             Self::Refused(_) | Self::Timeout(_) | Self::Closed { .. } | Self::NotConnected => None,
+        }
+    }
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::ProxyRules(error) => Self::ProxyRules(Box::new(error)),
+            ConnectError::Request(error) => error.into(),
+            ConnectError::Random(error) => Self::Io(error),
+            ConnectError::Resolve { cause, .. } => Self::Dns(cause),
+            ConnectError::Connect(error) => Self::Connect(error.into()),
+            ConnectError::Proxy(error) => Self::Proxy(Box::new(error)),
+            ConnectError::Tls(error) => Self::Tls(Box::new(error)),
+            ConnectError::Handshake(error) => error.into(),
+            ConnectError::Redirect(error) => Self::Redirect(Box::new(error)),
+            ConnectError::Timeout { step, whole: true } => Self::Timeout(TimeLimit::Open(step)),
+            ConnectError::Timeout { step, whole: false } => Self::Timeout(TimeLimit::Step(step)),
         }
     }
 }

@@ -1,0 +1,741 @@
+//! The pump of an open connection, for every face that polls: it reads, writes and watches the time by the pipe and the clock of the face.
+//!
+//! It holds the machine and the pipe together and obeys the machine's contract: take steps until there are no more
+//! messages, write output until it is empty, then wait for the stream or the next deadline. Every `poll_*` here leaves
+//! all state in `self`, so a future above it can be dropped between any two polls and nothing is lost:
+//! bytes that were read are in the machine, bytes that were not written are in its queue.
+//!
+//! Order on every poll: write what waits, read, and only when the stream has nothing more judge the deadline. A pong
+//! that lies in the kernel is therefore never mistaken for a dead peer.
+//!
+//! Nothing is awaited that a peer could hold for ever: reads and writes end with the stream, and the machine has a
+//! deadline for everything else.
+
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use super::backlog::Backlog;
+use super::counters::Counters;
+use super::error::Error;
+#[cfg(feature = "tokio")]
+use super::message::MessageRef;
+use super::message::{Data, Event, Message, Outgoing};
+use super::pipe::{Clock, Pipe};
+use crate::keys::next_key;
+use crate::protocol::copy::pieces;
+use crate::protocol::{CannotSend, CloseCode, Connection, Ending, Incoming, OpCode, Place, Step, UsageError};
+#[cfg(feature = "tokio")]
+use crate::protocol::{Kind, utf8};
+use crate::trace;
+
+/// A destination gets its whole memory at once up to this size; above it, memory doubles as bytes arrive, so that a
+/// header alone never takes more.
+const AT_ONCE: usize = 4 << 20;
+
+/// Queued bytes from which `feed` begins to write: what one write can usually put into a socket.
+const WRITE_AHEAD: usize = 128 << 10;
+
+/// Slices of one vectored write. More than a dozen large messages in one batch are rare.
+const SLICES: usize = 16;
+
+/// The machine, its stream, and what the machine leaves to a face: the destination of large messages, and the time.
+pub(crate) struct Driver<S, C> {
+    pub(crate) stream: S,
+    pub(crate) machine: Connection,
+    /// The destination of a large message that is arriving.
+    large: BytesMut,
+    /// Messages that arrived while the caller waited for something else.
+    backlog: Backlog,
+    clock: C,
+    /// The stream was given bytes since its last flush.
+    unflushed: bool,
+    /// Our side of the stream is shut.
+    shut: bool,
+    /// What broke the stream, told when the connection has ended without a better reason.
+    broken: Option<io::Error>,
+    /// The stream takes no more bytes.
+    write_broken: bool,
+    /// Nobody goes on with a message that was begun in parts: what is left of it is dropped.
+    parts_unwanted: bool,
+    /// Queued bytes from which writing begins without being asked: [`WRITE_AHEAD`], or a smaller limit of the queue.
+    write_ahead: usize,
+    /// The error at the end was told as the item of a stream.
+    #[cfg(feature = "futures")]
+    told: bool,
+    /// Bytes that have left for the stream.
+    sent: u64,
+    /// Changes whenever something happened that somebody else may wait for.
+    moves: u64,
+    /// What passes through, once somebody asked.
+    counters: Option<Counters>,
+}
+
+/// How messages are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Take {
+    /// Whole.
+    Messages,
+    /// In the parts that are there.
+    Parts,
+}
+
+impl<S: Pipe, C: Clock> Driver<S, C> {
+    pub(crate) fn new(stream: S, machine: Connection) -> Self {
+        let write_ahead = WRITE_AHEAD.min(machine.config().max_queue);
+        let backlog = Backlog::new(machine.config().max_backlog);
+        Self {
+            stream,
+            machine,
+            write_ahead,
+            large: BytesMut::new(),
+            backlog,
+            clock: C::default(),
+            unflushed: false,
+            shut: false,
+            broken: None,
+            write_broken: false,
+            parts_unwanted: false,
+            #[cfg(feature = "futures")]
+            told: false,
+            sent: 0,
+            moves: 0,
+            counters: None,
+        }
+    }
+
+    /// The next message where it is plainly there, in the read buffer and next in order.
+    #[inline(always)]
+    pub(crate) fn plain(&mut self) -> Option<Incoming> {
+        if self.backlog.is_empty() { self.machine.plain_message() } else { None }
+    }
+
+    /// The next message that the machine has; `None` once the connection has ended.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        loop {
+            match ready!(self.poll_step(cx, Take::Messages)) {
+                Step::Message(incoming) => return Poll::Ready(Some(incoming)),
+                Step::End => return Poll::Ready(None),
+                // Pings and pongs are told to those who ask for events.
+                _ => {}
+            }
+        }
+    }
+
+    /// The next step that is more than reading on: a message, a part, a control frame, the end.
+    pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>, take: Take) -> Poll<Step> {
+        loop {
+            let step = match take {
+                Take::Messages => self.machine.step(),
+                Take::Parts => self.machine.step_part(),
+            };
+            match step {
+                Step::Read => ready!(self.poll_more(cx, None)),
+                Step::Into { len, .. } => {
+                    let poured = self.machine.pour();
+                    grow(&mut self.large, len, poured.len());
+                    for piece in pieces(poured) {
+                        self.large.extend_from_slice(piece);
+                    }
+                    // The first bytes come through the read buffer: a header alone takes no memory.
+                    match len - self.large.len() {
+                        0 => {}
+                        _ if !self.machine.reads_direct() => {}
+                        missing if missing == len => ready!(self.poll_more(cx, None)),
+                        missing => ready!(self.poll_more(cx, Some(missing))),
+                    }
+                }
+                Step::End if self.machine.tls_error().is_some() => {
+                    // The peer is told what is wrong, if it takes that at once.
+                    self.poll_output(cx);
+                    return Poll::Ready(Step::End);
+                }
+                step => return Poll::Ready(step),
+            }
+        }
+    }
+
+    /// One message from the backlog, which is older than what the machine has.
+    pub(crate) fn next_kept(&mut self) -> Option<Message> {
+        let message = self.backlog.pop_message()?;
+        self.moves += 1;
+        Some(message)
+    }
+
+    /// The next message, owned, as `recv` says it.
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+        if let Some(message) = self.next_kept() {
+            return Poll::Ready(Ok(Some(message)));
+        }
+        Poll::Ready(match ready!(self.poll_next(cx)) {
+            Some(incoming) => Ok(Some(self.own(incoming))),
+            None => self.finish().map(|()| None),
+        })
+    }
+
+    /// What was received as the item of a stream: an error is told once.
+    #[cfg(feature = "futures")]
+    pub(crate) fn once(
+        &mut self,
+        received: Result<Option<Message>, Error>,
+    ) -> Option<Result<Message, Error>> {
+        if received.is_err() && std::mem::replace(&mut self.told, true) { None } else { received.transpose() }
+    }
+
+    /// The same, of a connection that may be in the middle of a message that is taken in parts.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn poll_recv_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+        self.check_whole()?;
+        self.poll_recv(cx)
+    }
+
+    /// A count that changes whenever something happened that somebody else may wait for.
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    /// Something happened.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn moved(&mut self) {
+        self.moves += 1;
+    }
+
+    /// The stream takes no more bytes.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn is_write_broken(&self) -> bool {
+        self.write_broken
+    }
+
+    /// The reason in the peer's Close frame.
+    pub(crate) fn close_reason(&self) -> Option<Box<str>> {
+        match self.machine.outcome()? {
+            Ending::Closed(frame) => Some(frame.reason.into()),
+            _ => None,
+        }
+    }
+
+    /// The next message or control frame; `None` once the connection has ended.
+    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        if let Some(event) = self.backlog.pop() {
+            self.moves += 1;
+            return Poll::Ready(Some(event));
+        }
+        let step = ready!(self.poll_step(cx, Take::Messages));
+        Poll::Ready(self.event(step))
+    }
+
+    /// The next part of a message, as a step; `None` once the connection has ended.
+    pub(crate) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Step>> {
+        loop {
+            match ready!(self.poll_step(cx, Take::Parts)) {
+                Step::End => return Poll::Ready(None),
+                Step::Control { .. } => {}
+                step => {
+                    if matches!(step, Step::Part { last: true, .. }) {
+                        self.count(Counters::message_received);
+                    }
+                    return Poll::Ready(Some(step));
+                }
+            }
+        }
+    }
+
+    /// Whole messages are received only where none has begun in parts.
+    #[inline]
+    pub(crate) fn check_whole(&self) -> Result<(), Error> {
+        if self.machine.is_in_parts() { Err(UsageError::MessageInParts.into()) } else { Ok(()) }
+    }
+
+    /// A step as an event; `None` for the end.
+    fn event(&mut self, step: Step) -> Option<Event> {
+        match step {
+            Step::Message(incoming) => Some(Event::Message(self.own(incoming))),
+            Step::Control { opcode, place } => {
+                let data = Data::copied(self.machine.payload(place));
+                Some(if opcode == OpCode::Ping { Event::Ping(data) } else { Event::Pong(data) })
+            }
+            _ => None,
+        }
+    }
+
+    /// A message that lies in the machine's memory, until the next poll.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) fn lend(&mut self, incoming: Incoming) -> MessageRef<'_> {
+        self.count(Counters::message_received);
+        let bytes = self.machine.payload(incoming.place);
+        match incoming.kind {
+            Kind::Text => MessageRef::Text(utf8::checked(bytes)),
+            Kind::Binary => MessageRef::Binary(bytes),
+        }
+    }
+
+    /// A message of its own: small ones copied, large ones cut out of the memory that they arrived in.
+    #[inline(always)]
+    pub(crate) fn own(&mut self, incoming: Incoming) -> Message {
+        self.count(Counters::message_received);
+        if !matches!(incoming.place, Place::Input { .. }) {
+            return self.cut(incoming);
+        }
+        let data = Data::copied(self.machine.payload(incoming.place));
+        self.machine.settle();
+        Message::from_checked(incoming.kind, data)
+    }
+
+    #[cold]
+    fn cut(&mut self, incoming: Incoming) -> Message {
+        let data = match incoming.place {
+            Place::Outside => Data::from(std::mem::take(&mut self.large).freeze()),
+            _ => Data::fitted(self.machine.take_assembled()),
+        };
+        Message::from_checked(incoming.kind, data)
+    }
+
+    /// Whether a message may be queued without a look at the stream.
+    #[inline]
+    pub(crate) fn is_queue_short(&self) -> bool {
+        self.machine.queued() < self.write_ahead
+    }
+
+    /// Queues one message.
+    #[inline(always)]
+    pub(crate) fn queue(&mut self, message: Outgoing<'_>) -> Result<(), Error> {
+        let sent = if message.plain {
+            self.machine.send_plain(message.kind, message.payload, &mut next_key)
+        } else {
+            self.machine.send(message.kind, message.payload, &mut next_key)
+        };
+        match sent {
+            Ok(()) => {
+                self.count(Counters::message_sent);
+                Ok(())
+            }
+            Err(refused) => Err(self.cannot_send(refused)),
+        }
+    }
+
+    /// What passes through the connection, counted from now on.
+    pub(crate) fn counters(&mut self) -> Counters {
+        self.counters.get_or_insert_default().clone()
+    }
+
+    /// Counts, where somebody asked for it.
+    #[inline(always)]
+    fn count(&self, count: impl FnOnce(&Counters)) {
+        if let Some(counters) = &self.counters {
+            count(counters);
+        }
+    }
+
+    /// Tells the newest round trip, where somebody asked for it.
+    fn count_latency(&self) {
+        if let Some((_, latency)) = self.machine.round_trip() {
+            self.count(|counters| counters.answered(latency));
+        }
+    }
+
+    /// Begins to write a long queue, and waits where it is over its limit.
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            match self.poll_write(cx) {
+                Poll::Ready(false) => return Poll::Ready(Err(self.error())),
+                Poll::Ready(true) => return Poll::Ready(Ok(())),
+                Poll::Pending if self.has_queue_room() => return Poll::Ready(Ok(())),
+                Poll::Pending => {}
+            }
+            if self.poll_keep(cx) {
+                return Poll::Ready(Err(self.error()));
+            }
+            if !self.has_queue_room() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether a message may be queued.
+    pub(crate) fn has_queue_room(&self) -> bool {
+        self.machine.queued() < self.machine.config().max_queue
+    }
+
+    /// Writes until nothing waits and the stream is flushed. While the stream takes no more, reads as far as the backlog has
+    /// room: the peer may be blocked because *it* cannot write, its pings want pongs, and its Close wants an answer.
+    #[inline]
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            match self.poll_write(cx) {
+                Poll::Ready(true) => return Poll::Ready(Ok(())),
+                Poll::Ready(false) => return Poll::Ready(Err(self.error())),
+                Poll::Pending => {}
+            }
+            if self.poll_keep(cx) {
+                return Poll::Ready(Err(self.error()));
+            }
+            // Reading writes too, pongs for one; what it left unwritten has registered this task.
+            if self.machine.wants_write() || self.unflushed {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Receives into the backlog while it has room. True once the connection has ended. Without room reading is paused:
+    /// silence is not judged, but our pings go on.
+    pub(crate) fn poll_keep(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.has_room() {
+            match self.poll_step(cx, Take::Messages) {
+                Poll::Ready(Step::End) => return true,
+                Poll::Ready(step) => self.keep(step),
+                Poll::Pending => return false,
+            }
+        }
+        self.machine.pause_reading(true);
+        while self.poll_deadline(cx).is_ready() {
+            self.poll_output(cx);
+        }
+        self.machine.ending().is_some()
+    }
+
+    fn keep(&mut self, step: Step) {
+        self.moves += 1;
+        if let Some(event) = self.event(step) {
+            self.backlog.push(event);
+        }
+    }
+
+    /// Whether the backlog takes more. Not in the middle of a message that the caller takes in parts: what follows belongs
+    /// to it.
+    fn has_room(&self) -> bool {
+        self.backlog.has_room() && !self.is_in_parts()
+    }
+
+    /// In the middle of a message that its caller takes in parts.
+    fn is_in_parts(&self) -> bool {
+        self.machine.is_in_parts() && !self.parts_unwanted
+    }
+
+    /// Messages are received whole from now on; what is left of one that was begun in parts is dropped.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn receive_whole(&mut self) {
+        self.parts_unwanted = true;
+    }
+
+    /// Nobody receives any more: what arrives is dropped from now on.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn receive_no_more(&mut self) {
+        self.backlog.refuse();
+    }
+
+    /// Sends a ping once, then waits for its pong; other messages go to the backlog meanwhile.
+    pub(crate) fn poll_ping(
+        &mut self,
+        cx: &mut Context<'_>,
+        sent: &mut Option<u64>,
+    ) -> Poll<Result<Duration, Error>> {
+        let id = match *sent {
+            Some(id) => id,
+            None => match self.machine.ping(C::now(), &mut next_key) {
+                Ok(id) => *sent.insert(id),
+                Err(_) => return Poll::Ready(Err(self.not_open())),
+            },
+        };
+        let ended = self.poll_keep(cx);
+        match self.machine.round_trip() {
+            Some((answered, round_trip)) if answered >= id => {
+                self.count_latency();
+                Poll::Ready(Ok(round_trip))
+            }
+            _ if ended => Poll::Ready(Err(self.error())),
+            _ if self.is_in_parts() => Poll::Ready(Err(UsageError::MessageInParts.into())),
+            _ if !self.has_room() => Poll::Ready(Err(UsageError::BacklogFull.into())),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Runs the closing handshake to the end of the stream; messages that still arrive are dropped.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.backlog.clear();
+        loop {
+            match ready!(self.poll_step(cx, Take::Messages)) {
+                Step::End => return Poll::Ready(self.closed()),
+                Step::Message(incoming) if incoming.place == Place::Outside => self.large = BytesMut::new(),
+                _ => {}
+            }
+        }
+    }
+
+    /// The same while somebody else may receive: what still arrives is kept as far as there is room, then dropped.
+    pub(crate) fn poll_close_shared(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            let step = ready!(self.poll_step(cx, Take::Messages));
+            if step == Step::End {
+                return Poll::Ready(self.closed());
+            }
+            if !self.has_room() {
+                self.backlog.clear();
+            }
+            self.keep(step);
+        }
+    }
+
+    /// What `close` says at the end.
+    fn closed(&self) -> Result<(), Error> {
+        match self.machine.ending() {
+            Some(Ending::Closed(_)) => Ok(()),
+            _ => Err(self.error()),
+        }
+    }
+
+    #[cold]
+    fn cannot_send(&mut self, refused: CannotSend) -> Error {
+        match refused {
+            CannotSend::NotOpen => self.not_open(),
+            CannotSend::MessageUnfinished => UsageError::MessageUnfinished.into(),
+            CannotSend::OtherKind => UsageError::PartOfOtherKind.into(),
+        }
+    }
+
+    /// Why nothing can be sent: the end that came or is coming, or our own Close frame.
+    #[cold]
+    fn not_open(&mut self) -> Error {
+        match self.machine.outcome() {
+            Some(ending) => Error::from_ending(ending, self.broken.as_ref(), self.machine.tls_error()),
+            None => UsageError::NotOpen.into(),
+        }
+    }
+
+    /// What became of the connection, as an error.
+    #[cold]
+    pub(crate) fn error(&self) -> Error {
+        let ending = self.machine.outcome().unwrap_or(Ending::Abnormal);
+        Error::from_ending(ending, self.broken.as_ref(), self.machine.tls_error())
+    }
+
+    /// What `recv` says at the end: nothing where the peer closed without complaint, else the error.
+    #[cold]
+    pub(crate) fn finish(&self) -> Result<(), Error> {
+        match self.machine.ending() {
+            Some(Ending::Closed(frame)) if frame.code.is_clean() => Ok(()),
+            _ => Err(self.error()),
+        }
+    }
+
+    /// Begins the closing handshake.
+    pub(crate) fn begin_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.moves += 1;
+        Ok(self.machine.close(code, reason, C::now())?)
+    }
+
+    /// Whether everything up to this count of sent bytes has left for the stream; writes, and reads meanwhile.
+    pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>, target: u64) -> Poll<Result<(), Error>> {
+        match self.poll_flush(cx) {
+            Poll::Pending if self.has_left(target) => {
+                // Others have queued more meanwhile; a stream that keeps what it takes must let go of these bytes.
+                ready!(self.poll_flush_stream(cx));
+                Poll::Ready(if self.write_broken { Err(self.error()) } else { Ok(()) })
+            }
+            flushed => flushed,
+        }
+    }
+
+    /// The count of sent bytes at which everything queued now has left, without those that jump the queue.
+    pub(crate) fn sent_when_empty(&self) -> u64 {
+        self.sent + self.machine.queued() as u64 - self.machine.jumped()
+    }
+
+    /// Whether everything up to this count of sent bytes has left for the stream.
+    pub(crate) fn has_left(&self, target: u64) -> bool {
+        self.sent >= target + self.machine.jumped()
+    }
+
+    /// Whether messages may be sent.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn check_open(&mut self) -> Result<(), Error> {
+        if self.machine.is_open() { Ok(()) } else { Err(self.not_open()) }
+    }
+
+    /// Queues a part of a message.
+    pub(crate) fn queue_part(&mut self, part: Outgoing<'_>, last: bool) -> Result<(), Error> {
+        let sent = if part.plain {
+            self.machine.send_plain_part(part.kind, part.payload, last, &mut next_key)
+        } else {
+            self.machine.send_part(part.kind, part.payload, last, &mut next_key)
+        };
+        match sent {
+            Ok(()) => {
+                if last {
+                    self.count(Counters::message_sent);
+                }
+                Ok(())
+            }
+            Err(refused) => Err(self.cannot_send(refused)),
+        }
+    }
+
+    /// Gets further than the last step did: something was read, or the end was noticed. With `into`, reads up to that many
+    /// bytes straight into the destination of a large message.
+    fn poll_more(&mut self, cx: &mut Context<'_>, into: Option<usize>) -> Poll<()> {
+        self.machine.pause_reading(false);
+        loop {
+            self.poll_output(cx);
+            if self.machine.ending().is_some() {
+                self.release();
+                return Poll::Ready(());
+            }
+            // The closing handshake has its time, whatever still arrives; keep-alive is judged only once nothing does.
+            if !self.machine.is_open() && self.machine.next_timeout().is_some_and(|next| next <= C::now()) {
+                self.machine.handle_timeout(C::now(), &mut next_key);
+                continue;
+            }
+            let read = match into {
+                None => self.poll_read(cx),
+                Some(missing) => self.poll_read_large(cx, missing),
+            };
+            match read {
+                Poll::Ready(Ok(0)) => {
+                    self.moves += 1;
+                    self.machine.received_end();
+                }
+                Poll::Ready(Ok(_)) => {
+                    self.moves += 1;
+                    return Poll::Ready(());
+                }
+                Poll::Ready(Err(error)) => {
+                    self.moves += 1;
+                    self.broken.get_or_insert(error);
+                    self.machine.received_end();
+                }
+                Poll::Pending => {
+                    // A task that used up its turn is told "pending" although bytes may wait. It judges the deadline,
+                    // and arms the timer, in its next turn; tokio's own streams would wake it for that, others do not.
+                    if !C::has_turn() {
+                        cx.waker().wake_by_ref();
+                    } else if self.poll_deadline(cx).is_ready() {
+                        continue;
+                    }
+                    self.machine.park();
+                    self.count_latency();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Writes what waits, and shuts our side where that is our part. Whether that got done is seen later: the stream wakes
+    /// this task when it can go on.
+    #[inline]
+    fn poll_output(&mut self, cx: &mut Context<'_>) {
+        if (self.machine.wants_write() || self.unflushed) && self.poll_write(cx).is_pending() {
+            return;
+        }
+        if self.machine.shuts_first() && !self.shut {
+            self.shut = !matches!(self.stream.poll_shutdown(cx), Poll::Pending);
+        }
+    }
+
+    /// Writes until nothing waits: true when done, false when the stream takes no more bytes.
+    #[inline]
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        while self.machine.wants_write() {
+            if self.write_broken {
+                return Poll::Ready(false);
+            }
+            let output = self.machine.output(&mut next_key);
+            if output.front().is_empty() {
+                // TLS failed, as the machine tells.
+                self.write_broken = true;
+                continue;
+            }
+            let stream = &mut self.stream;
+            let written = if output.is_contiguous() {
+                ready!(stream.poll_write(cx, output.front()))
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                let filled = output.slices(&mut slices);
+                ready!(stream.poll_write_vectored(cx, &slices[..filled]))
+            };
+            match written {
+                Ok(0) => self.break_write(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    self.count(|counters| counters.wrote(n));
+                    self.unflushed = true;
+                    self.sent += self.machine.written(n) as u64;
+                    self.moves += 1;
+                }
+                Err(error) => self.break_write(error),
+            }
+        }
+        ready!(self.poll_flush_stream(cx));
+        Poll::Ready(!self.write_broken)
+    }
+
+    /// Has the stream let go of what it took.
+    #[inline]
+    fn poll_flush_stream(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.unflushed {
+            if let Err(error) = ready!(self.stream.poll_flush(cx)) {
+                self.break_write(error);
+            }
+            self.unflushed = false;
+        }
+        Poll::Ready(())
+    }
+
+    /// The stream takes no more bytes. What the peer sent before may still be read, its Close frame among it, so
+    /// the connection goes on until reading ends too.
+    #[cold]
+    fn break_write(&mut self, error: io::Error) {
+        self.broken.get_or_insert(error);
+        self.write_broken = true;
+    }
+
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let n = ready!(self.stream.poll_read(cx, self.machine.space()))?;
+        if n > 0 {
+            self.count(|counters| counters.read(n));
+            self.machine.received(n, C::now());
+        }
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_read_large(&mut self, cx: &mut Context<'_>, missing: usize) -> Poll<io::Result<usize>> {
+        let before = self.large.len();
+        grow(&mut self.large, before + missing, 1);
+        let n = ready!(self.stream.poll_append(cx, &mut self.large, missing))?;
+        if n > 0 {
+            self.count(|counters| counters.read(n));
+            self.machine.placed(&mut self.large[before..], C::now());
+        }
+        Poll::Ready(Ok(n))
+    }
+
+    /// Ready when a deadline has passed and the machine was told.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(next) = self.machine.next_timeout() else { return Poll::Pending };
+        ready!(self.clock.poll_alarm(cx, next));
+        self.machine.handle_timeout(C::now(), &mut next_key);
+        Poll::Ready(())
+    }
+
+    /// The connection is over: keeps nothing but its ending.
+    #[cold]
+    fn release(&mut self) {
+        if self.clock.release() {
+            // Once: a connection that has ended keeps no alarm.
+            trace::end(self.machine.outcome().map_or(1006, |ending| ending.code().get()));
+        }
+        self.large = BytesMut::new();
+    }
+}
+
+/// Makes room for `more` bytes of a message of `len` bytes in all.
+fn grow(memory: &mut BytesMut, len: usize, more: usize) {
+    let have = memory.len();
+    if memory.capacity() - have < more {
+        let target = if len <= AT_ONCE { len } else { len.min((2 * have).max(AT_ONCE)) };
+        memory.reserve(target.max(have + more) - have);
+    }
+}
