@@ -16,6 +16,7 @@ check: ## the quick loop: format, lints, the machine alone, unit and spec cases,
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy -p aiowebsocket --no-default-features -- -D warnings
+	$(CARGO) clippy -p aiowebsocket --no-default-features --features blocking -- -D warnings
 	$(CARGO) check -p aiowebsocket --all-features
 	$(CARGO) test -q -p aiowebsocket --lib
 	$(CARGO) test -q -p aiowebsocket --test it -- opening protocol tidy rfc

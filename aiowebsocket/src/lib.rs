@@ -10,6 +10,8 @@ struct OpeningGuide;
 #[doc = include_str!("../../docs/proxies.md")]
 struct ProxiesGuide;
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 #[cfg(feature = "tokio")]
 mod client;
 #[cfg(feature = "deflate")]

@@ -51,6 +51,8 @@ fn the_machines_know_no_socket_clock_task_or_randomness() {
         "rand::",
         "thread::sleep",
         "crate::client",
+        "crate::blocking",
+        "crate::face",
         "crate::keys",
     ];
     for file in
@@ -58,7 +60,7 @@ fn the_machines_know_no_socket_clock_task_or_randomness() {
     {
         for (number, line) in read(&file).lines().enumerate() {
             // Prose may name what the code must not; a feature's name is not its library.
-            if line.trim_start().starts_with("#[cfg(feature") {
+            if line.trim_start().starts_with("#[cfg(") {
                 continue;
             }
             let code = line.split("//").next().unwrap_or_default();
@@ -74,6 +76,27 @@ fn protocol_and_opening_do_not_know_each_other() {
     for (folder, other) in [("protocol", "crate::opening"), ("opening", "crate::protocol")] {
         for file in files(&format!("aiowebsocket/src/{folder}"), "rs") {
             assert!(!read(&file).contains(other), "{file} names {other}");
+        }
+    }
+}
+
+#[test]
+fn what_the_faces_share_knows_none_of_them() {
+    let faces = ["client", "blocking"];
+    for folder in ["face", "client", "blocking"] {
+        let files = files(&format!("aiowebsocket/src/{folder}"), "rs");
+        assert!(files.len() > 4, "{folder} is there");
+        for file in files {
+            for (number, line) in read(&file).lines().enumerate() {
+                let code = line.split("//").next().unwrap_or_default();
+                for other in faces.iter().filter(|other| **other != folder) {
+                    let named = code.contains(&format!("crate::{other}"));
+                    // The two places in which the options of all are put together.
+                    let is_known = file.ends_with("face/connect.rs")
+                        && (code.ends_with("::Ways,") || code.ends_with("::Dial {}"));
+                    assert!(!named || is_known, "{file}:{}: {other}", number + 1);
+                }
+            }
         }
     }
 }
@@ -109,7 +132,7 @@ fn every_file_on_the_map_exists() {
             }
         }
     }
-    assert_eq!(folder, "aiowebsocket/src/client", "the tables of the map were read");
+    assert_eq!(folder, "aiowebsocket/src/blocking", "the tables of the map were read");
 }
 
 #[test]
