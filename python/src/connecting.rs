@@ -2,15 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use aiowebsocket::keys;
 use aiowebsocket::layer::Layer;
 use aiowebsocket::opening::{
-    Attempt, Backoff, ConnectError, Connecting as Machine, Failure, Host, Next, OpenLimits, Proxy,
-    ProxyChoice, ProxyRules, Redirects,
+    Attempt, Backoff, ConnectError, Connecting as Machine, Failure, Host, Next, Redirects,
 };
-use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
@@ -19,6 +17,7 @@ use crate::engine::Engine;
 use crate::errors;
 use crate::gil::GilCell;
 use crate::opening::{Opened, Opening, too_late};
+use crate::settings;
 use crate::tls::Tls;
 
 /// A connection that opens.
@@ -39,23 +38,6 @@ struct State {
     failed: Option<ConnectError>,
 }
 
-/// Which proxy: an address, whatever the environment names, or none.
-fn choose(py: Python<'_>, proxy: Option<&Bound<'_, PyAny>>) -> PyResult<ProxyChoice> {
-    let Some(proxy) = proxy else { return Ok(ProxyChoice::Direct) };
-    if proxy.is_instance_of::<pyo3::types::PyBool>() {
-        return Ok(match proxy.is_truthy()? {
-            false => ProxyChoice::Direct,
-            true => {
-                let rules = ProxyRules::from_variables(|name| std::env::var(name).ok());
-                ProxyChoice::ByRules(Box::new(rules))
-            }
-        });
-    }
-    let address: String = proxy.extract()?;
-    let proxy = Proxy::parse(&address).map_err(|error| errors::invalid_proxy(py, &error))?;
-    Ok(ProxyChoice::Through(Box::new(proxy)))
-}
-
 #[pymethods]
 impl Connecting {
     /// Takes the request of an `Opening`. `over` is for a socket that is connected already.
@@ -70,18 +52,12 @@ impl Connecting {
         over: bool,
         reach_at: Option<(String, u16)>,
     ) -> PyResult<Self> {
-        let mut limits = OpenLimits::default();
-        limits.whole = match open_timeout {
-            None => None,
-            Some(seconds) => Some(Duration::try_from_secs_f64(seconds).map_err(|_| {
-                PyValueError::new_err(format!("open_timeout is {seconds}, and no number of seconds"))
-            })?),
-        };
+        let limits = settings::open_limits(open_timeout)?;
         let (address, request) = opening.take(py)?;
         let mut machine = if over {
             Machine::over(address, request, true, limits, now())
         } else {
-            let proxies = choose(py, proxy)?;
+            let proxies = settings::proxy_choice(py, proxy)?;
             Machine::new(address, request, proxies, Redirects::new(redirects), limits, now())
         };
         if let Some((host, port)) = reach_at {
@@ -118,14 +94,7 @@ impl Connecting {
             Ok((Next::Dial(Attempt { address, .. }), number)) => {
                 ("dial", number - 1, address.ip().to_string(), address.port()).into_pyobject(py)
             }
-            Ok((Next::Secure { host, is_proxy }, _)) => {
-                let name = match host {
-                    Host::Name(name) => name,
-                    Host::Ipv4(address) => address.to_string(),
-                    Host::Ipv6(address) => address.to_string(),
-                };
-                ("secure", name, is_proxy).into_pyobject(py)
-            }
+            Ok((Next::Secure { host, is_proxy }, _)) => ("secure", name(&host), is_proxy).into_pyobject(py),
             Ok((Next::Wait, _)) => ("wait",).into_pyobject(py),
             Ok((Next::Exchange, _)) => ("exchange",).into_pyobject(py),
             Ok((Next::Flush, _)) => ("flush",).into_pyobject(py),
@@ -226,6 +195,15 @@ impl Connecting {
     fn milestone(&self, py: Python<'_>) -> Option<(f64, String)> {
         let (at, milestone) = self.state.borrow(py).machine.milestone()?;
         Some((at.as_secs_f64(), milestone.to_string()))
+    }
+}
+
+/// A host as `ssl` has it: an IPv6 address without brackets.
+pub(crate) fn name(host: &Host) -> String {
+    match host {
+        Host::Name(name) => name.clone(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
     }
 }
 

@@ -185,7 +185,7 @@ impl Layer for Engine {
 }
 
 /// What OpenSSL says, as what is wrong. The exception itself is the cause.
-fn fault(py: Python<'_>, error: PyErr) -> TlsError {
+pub(crate) fn fault(py: Python<'_>, error: PyErr) -> TlsError {
     let value = error.value(py);
     let number: Option<i32> = value.getattr("verify_code").ok().and_then(|code| code.extract().ok());
     let reason: Option<String> = value.getattr("reason").ok().and_then(|reason| reason.extract().ok());

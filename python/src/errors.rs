@@ -3,8 +3,9 @@
 use std::io;
 
 use aiowebsocket::layer::{TlsError, TlsFault};
-use aiowebsocket::opening::{ConnectError, ProxyFault};
-use aiowebsocket::protocol::{Ending, Timeout};
+use aiowebsocket::opening::{ConnectError, DialError, ProxyFault};
+use aiowebsocket::protocol::{CloseFrame, Ending, Timeout, UsageError};
+use aiowebsocket::{CloseCode, Error, TimeLimit};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyUnicodeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -174,21 +175,76 @@ pub(crate) fn connecting(py: Python<'_>, error: &ConnectError) -> PyErr {
         ConnectError::Proxy(fault) => proxy(py, fault),
         ConnectError::Redirect(_) => raised(py, "InvalidHandshake", (text,)),
         ConnectError::Request(error) => value(error),
-        ConnectError::Resolve { cause, .. } => match given(cause) {
-            Some(error) => error.clone_ref(py),
-            None => PyOSError::new_err(text),
-        },
-        ConnectError::Connect(error) => match error.causes() {
-            // What Python knows tells more than its words.
-            [(_, cause)] if given(cause).is_some() => given(cause).expect("looked at above").clone_ref(py),
-            causes => {
-                let told = causes.iter().find(|(_, cause)| cause.kind() == error.kind());
-                let number = told.and_then(|(_, cause)| errno(py, cause));
-                PyOSError::new_err((number, text))
-            }
-        },
+        ConnectError::Resolve { cause, .. } => {
+            given(cause).map_or_else(|| PyOSError::new_err(text), |error| error.clone_ref(py))
+        }
+        ConnectError::Connect(error) => dial(py, error, &text),
         ConnectError::Random(error) => copy(error).into(),
         _ => raised(py, "InvalidHandshake", (text,)),
+    }
+}
+
+/// No address could be connected to.
+fn dial(py: Python<'_>, error: &DialError, text: &str) -> PyErr {
+    match error.causes() {
+        // What Python knows tells more than its words.
+        [(_, cause)] if given(cause).is_some() => given(cause).expect("looked at above").clone_ref(py),
+        causes => {
+            let told = causes.iter().find(|(_, cause)| cause.kind() == error.kind());
+            let number = told.and_then(|(_, cause)| errno(py, cause));
+            PyOSError::new_err((number, text.to_owned()))
+        }
+    }
+}
+
+/// A connection could not be opened: the same as [`connecting`] tells, of the blocking face.
+#[cold]
+pub(crate) fn opening(py: Python<'_>, error: &Error) -> PyErr {
+    let text = error.to_string();
+    match error {
+        Error::Handshake(error) => handshake(py, error),
+        Error::Tls(error) => tls(py, error),
+        Error::Timeout(_) => raised(py, "OpenTimeout", (text,)),
+        Error::ProxyRules(_) => raised(py, "InvalidProxy", (text,)),
+        Error::Proxy(fault) => proxy(py, fault),
+        Error::Request(error) => value(error),
+        Error::Url(error) => value(error),
+        Error::Dns(cause) => {
+            given(cause).map_or_else(|| PyOSError::new_err(text), |error| error.clone_ref(py))
+        }
+        Error::Connect(error) => match error.get_ref().and_then(|error| error.downcast_ref::<DialError>()) {
+            Some(error) => dial(py, error, &text),
+            None => copy(error).into(),
+        },
+        Error::Io(error) => given(error).map_or_else(|| copy(error).into(), |error| error.clone_ref(py)),
+        _ => raised(py, "InvalidHandshake", (text,)),
+    }
+}
+
+/// What a call of an open connection of the blocking face fails with.
+#[cold]
+pub(crate) fn call(py: Python<'_>, error: &Error) -> PyErr {
+    let ended = |ending: Ending| closed(py, Some(&ending), None, None);
+    match error {
+        Error::Closed { code: CloseCode::ABNORMAL, .. } => ended(Ending::Abnormal),
+        Error::Closed { code, reason } => {
+            ended(Ending::Closed(CloseFrame { code: *code, reason: reason.to_string() }))
+        }
+        Error::Protocol(error) | Error::TooBig(error) => ended(Ending::Failed((**error).clone())),
+        Error::Timeout(TimeLimit::KeepAlive) => ended(Ending::Timeout(Timeout::KeepAlive)),
+        Error::Timeout(_) => ended(Ending::Timeout(Timeout::Close)),
+        Error::Tls(error) => closed(py, Some(&Ending::Abnormal), None, Some(error)),
+        // What a handler of a signal raised.
+        Error::Io(error) if given(error).is_some() => given(error).expect("looked at above").clone_ref(py),
+        Error::Io(error) => closed(py, Some(&Ending::Abnormal), Some(copy(error)), None),
+        Error::Usage(UsageError::NotOpen) => closed(py, None, None, None),
+        Error::Usage(UsageError::MessageInParts) => in_parts(py),
+        Error::Usage(UsageError::MessageUnfinished) => unfinished(),
+        Error::Usage(UsageError::PartOfOtherKind) => other_kind(),
+        Error::Usage(UsageError::BacklogFull) => PyRuntimeError::new_err(
+            "receive_window bytes wait to be received, and the pong is behind them: receive first",
+        ),
+        error => value(error),
     }
 }
 

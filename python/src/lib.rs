@@ -1,4 +1,5 @@
-//! The Python face: the machines of `aiowebsocket` on the event loop that the program has, asyncio's or uvloop's.
+//! The Python face: the machines of `aiowebsocket` on the event loop that the program has, asyncio's or uvloop's; and, for programs
+//! with threads, the library's blocking face.
 //!
 //! No tokio and no thread: the socket is ours, the event loop says when it can be read or written, and the machine runs inside
 //! that callback. What this converts has no rules of its own; those stand in the library.
@@ -6,6 +7,7 @@
 mod accepting;
 mod awaitable;
 mod batches;
+mod blocking;
 mod clock;
 mod close_code;
 mod connecting;
@@ -44,6 +46,8 @@ mod _aiowebsocket {
     use crate::accepting::Accepting;
     #[pymodule_export]
     use crate::batches::Batches;
+    #[pymodule_export]
+    use crate::blocking::Blocking;
     #[pymodule_export]
     use crate::close_code::{_close_codes, _explain_close, _may_send_close};
     #[pymodule_export]

@@ -1,7 +1,9 @@
 //! The opening handshake for Python: the machine of the library, driven by `client.py`.
 
 use aiowebsocket::layer::Layer;
-use aiowebsocket::opening::{Address, HeadLimits, Opening as Machine, Progress, RequestHead, UrlError};
+use aiowebsocket::opening::{
+    Address, HeadLimits, Opening as Machine, Progress, RequestHead, Response, UrlError,
+};
 use aiowebsocket::{Agreed, Deflate, keys};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -65,12 +67,17 @@ impl Opened {
     /// The status and the header lines of the response.
     #[getter]
     fn response(&self) -> (u16, Vec<(String, String)>) {
-        let lines = self.opened.response.headers.iter();
-        let lines = lines.map(|(name, value)| {
-            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        });
-        (self.opened.response.status.as_u16(), lines.collect())
+        status_and_lines(&self.opened.response)
     }
+}
+
+/// The status and the header lines of a response.
+pub(crate) fn status_and_lines(response: &Response) -> (u16, Vec<(String, String)>) {
+    let lines = response.headers.iter();
+    let lines = lines.map(|(name, value)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    });
+    (response.status.as_u16(), lines.collect())
 }
 
 #[pymethods]

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use aiowebsocket::KeepAlive;
+use aiowebsocket::opening::{OpenLimits, Proxy, ProxyChoice, ProxyRules};
 use aiowebsocket::protocol::Config;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyBool;
+
+use crate::errors;
 
 /// What `connect` was asked for, judged before anything is dialled.
 #[pyclass(frozen, module = "aiowebsocket._aiowebsocket")]
@@ -35,6 +39,39 @@ impl Settings {
         config.max_queue = send_window;
         Ok(Self(config))
     }
+}
+
+/// How long opening may take.
+pub(crate) fn open_limits(open_timeout: Option<f64>) -> PyResult<OpenLimits> {
+    let mut limits = OpenLimits::default();
+    limits.whole = seconds(open_timeout, "open_timeout")?;
+    Ok(limits)
+}
+
+/// Which proxy: an address, whatever the environment names, or none.
+pub(crate) fn proxy_choice(py: Python<'_>, proxy: Option<&Bound<'_, PyAny>>) -> PyResult<ProxyChoice> {
+    let Some(proxy) = proxy else { return Ok(ProxyChoice::Direct) };
+    if proxy.is_instance_of::<PyBool>() {
+        return Ok(match proxy.is_truthy()? {
+            false => ProxyChoice::Direct,
+            true => {
+                let rules = ProxyRules::from_variables(|name| std::env::var(name).ok());
+                ProxyChoice::ByRules(Box::new(rules))
+            }
+        });
+    }
+    let address: String = proxy.extract()?;
+    let proxy = Proxy::parse(&address).map_err(|error| errors::invalid_proxy(py, &error))?;
+    Ok(ProxyChoice::Through(Box::new(proxy)))
+}
+
+/// How long a call may take, in seconds; below zero is no time at all.
+pub(crate) fn time(seconds: f64, name: &str) -> PyResult<Duration> {
+    if seconds.is_nan() {
+        return Err(PyValueError::new_err(format!("{name} is {seconds}, and no number of seconds")));
+    }
+    // More than can be counted is for ever.
+    Ok(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
 }
 
 /// A time limit in seconds; `None` for none.

@@ -14,6 +14,11 @@ use crate::errors;
 pub(crate) struct Tls(aiowebsocket::Tls);
 
 impl Tls {
+    /// The library's.
+    pub(crate) fn inner(&self) -> &aiowebsocket::Tls {
+        &self.0
+    }
+
     pub(crate) fn layer(&self, host: &Host) -> Result<Box<dyn Layer>, TlsError> {
         self.0.layer(host)
     }

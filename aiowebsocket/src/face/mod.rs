@@ -13,6 +13,7 @@ mod negotiated;
 pub(crate) mod pipe;
 mod target;
 
+#[cfg(feature = "blocking")]
 pub(crate) use connect::Route;
 pub use connect::{Connect, Dial, Dials};
 pub use counters::Counters;

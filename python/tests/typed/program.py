@@ -8,6 +8,7 @@ from typing_extensions import assert_type
 
 import aiowebsocket
 from aiowebsocket import CloseCode, ConnectionClosed, Headers, State
+from aiowebsocket import sync
 from aiowebsocket.converses import AioWebSocket
 
 
@@ -55,3 +56,25 @@ async def main() -> None:
     async with AioWebSocket("ws://127.0.0.1/") as aws:
         if aws.manipulator is not None:
             assert_type(await aws.manipulator.receive(), str | bytes | None)
+
+
+def threads() -> None:
+    with sync.connect("ws://127.0.0.1/", headers={"A": "b", "C": None}, tls=aiowebsocket.TLS(verify=False)) as ws:
+        assert_type(ws, sync.WebSocket)
+        assert_type(ws.recv(), str | bytes)
+        assert_type(ws.recv(timeout=1, decode=True), str)
+        assert_type(ws.recv(decode=False), bytes)
+        for message in ws:
+            assert_type(message, str | bytes)
+        for part in ws.recv_streaming():
+            assert_type(part, str | bytes)
+        assert_type(ws.ping(), float)
+        ws.send("a")
+        ws.send(bytearray(b"a"), text=True)
+        ws.send(["a", "b"], plain=True)
+        ws.send(1)  # type: ignore[arg-type]
+        assert_type(ws.state, State)
+        assert_type(ws.request.headers, Headers)
+        assert_type(ws.response.status_code, int)
+        with contextlib.suppress(ConnectionClosed):
+            ws.close(CloseCode.GOING_AWAY, "away")
