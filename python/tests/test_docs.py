@@ -41,7 +41,7 @@ async def test_block(server, loop_kind, page, source, printed, tmp_path):
             authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
             secure = await servers.enter_async_context(TlsServer(server_context(authority)))
             source = source.replace("localhost:8443", f"localhost:{secure.port}").replace("ca.pem", str(tmp_path / "ca.pem"))
-        if "asyncio.run(" in source:
+        if "asyncio.run(" in source or "aiowebsocket.sync" in source:
             # A whole program: a process of its own.
             if loop_kind != "asyncio":
                 pytest.skip("a process of its own has a loop of its own")

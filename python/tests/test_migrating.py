@@ -5,16 +5,20 @@ import contextlib
 import logging
 import re
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import websockets
 from websockets.asyncio import client as theirs
+from websockets.sync import client as theirs_sync
 from websockets.datastructures import MultipleValuesError
 
 import aiowebsocket
+import aiowebsocket.sync
 from friendly import serving
-from support import CLOSE, CONTINUATION, PING, TEXT, arrived, binary, close, frame, text, turn
+from support import CLOSE, CONTINUATION, PATIENCE, PING, TEXT, arrived, binary, close, frame, text, turn
+from test_sync import Serving, Thread, a_moment, echo
 
 pytestmark = pytest.mark.skipif(sys.version_info[:2] != (3, 12), reason="other libraries are compared on one CPython")
 
@@ -54,7 +58,7 @@ def on_asyncio(loop_kind):
 
 def test_each_row_has_its_test():
     rows = re.findall(r"^\|.*\| `(\w+)` \|$", PAGE, re.MULTILINE)
-    assert len(rows) == 18
+    assert len(rows) == 24
     for row in rows:
         assert f"test_{row}" in globals(), row
 
@@ -276,7 +280,101 @@ async def test_log(server, side, caplog):
         await ws.send("hello there")
         await left(ws, peer)
     told = [message for message in caplog.messages if "hello there" in message]
-    assert len(told) == (1 if side == "theirs" else 0)
+    assert len(told) == (2 if side == "theirs" else 0)
+
+
+# ---- websockets.sync
+
+
+def connect_sync(side, uri, **options):
+    if side == "theirs":
+        return theirs_sync.connect(uri, **THEIRS, **options)
+    return aiowebsocket.sync.connect(uri, **options)
+
+
+@SIDES
+def test_sync_threads(side):
+    with Serving(echo) as server:
+        before = threading.active_count()
+        with connect_sync(side, server.uri):
+            assert threading.active_count() - before == (2 if side == "theirs" else 0)
+
+
+@SIDES
+def test_sync_ping(side):
+    with Serving(echo) as server, connect_sync(side, server.uri) as ws:
+        answer = ws.ping()
+        if side == "theirs":
+            assert answer.wait(PATIENCE)
+        else:
+            assert 0 < answer < PATIENCE
+
+
+@SIDES
+def test_sync_timeout(side):
+    with Serving(echo) as server, connect_sync(side, server.uri) as ws:
+        with pytest.raises(TimeoutError) as raised:
+            ws.recv(timeout=0.01)
+        assert isinstance(raised.value, aiowebsocket.ReceiveTimeout) == (side == "ours")
+        ws.send("and goes on")
+        assert ws.recv(timeout=PATIENCE) == "and goes on"
+
+
+@SIDES
+def test_sync_two_receivers(side):
+    with Serving(echo) as server, connect_sync(side, server.uri) as ws:
+        first = Thread(ws.recv)
+        a_moment()
+        if side == "theirs":
+            with pytest.raises(websockets.ConcurrencyError):
+                ws.recv()
+            ws.send("a")
+            assert first.result() == "a"
+            return
+        second = Thread(ws.recv)
+        a_moment()
+        ws.send("a")
+        ws.send("b")
+        assert {first.result(), second.result()} == {"a", "b"}
+
+
+@SIDES
+def test_sync_parts(side):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def parts():
+        yield "a"
+        yield "b"
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        yield "c"
+
+    def serve(peer):
+        peer.answer()
+        peer.end()
+
+    with Serving(serve) as server, connect_sync(side, server.uri, close_timeout=0.1) as ws:
+        sending = Thread(ws.send, parts())
+        assert begun.wait(PATIENCE)
+        other = Thread(ws.send, "between")
+        if side == "theirs":
+            with pytest.raises(websockets.ConcurrencyError):
+                other.result()
+        else:
+            a_moment()
+            assert other.is_alive()
+        go_on.set()
+        sending.result()
+        if side == "ours":
+            other.result()
+
+
+@SIDES
+def test_sync_with(side):
+    with Serving(echo) as server:
+        with connect_sync(side, server.uri) as ws:
+            pass
+        assert ws.close_code == 1000
 
 
 # ---- picows

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 from typing_extensions import assert_type
 
 import aiowebsocket
-from aiowebsocket import CloseCode, ConnectionClosed, Headers, State
-from aiowebsocket import sync
+from aiowebsocket import CloseCode, ConnectionClosed, Headers, State, sync
 from aiowebsocket.converses import AioWebSocket
 
 
