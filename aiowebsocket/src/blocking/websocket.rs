@@ -7,6 +7,7 @@
 //! Whoever waits for the socket does everything that there is to do, whatever for: reads, writes, answers, judges the time. So one
 //! thread at a time is enough, and the others are told.
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -24,11 +25,14 @@ use crate::face::driver::Driver;
 use crate::face::{Counters, Data, Error, Event, Message, Outgoing, TimeLimit};
 use crate::layer::TlsInfo;
 use crate::opening::Response;
-use crate::protocol::{CloseCode, Config, Connection, Kind, Role, Step};
+use crate::protocol::{CloseCode, Config, Connection, Kind, Role, Step, UsageError};
 
 /// How long calls that never wait may go on without a look at what arrived. A fraction of any peer's patience, and a
 /// read of the system ten times a second is nothing.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a ping waits behind a full backlog from which nobody takes anything. Whoever receives in a loop comes back sooner.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// An open WebSocket, shared by the threads that hold it.
 ///
@@ -157,9 +161,12 @@ impl WebSocket {
     }
 
     fn recv_until(&self, until: Option<Instant>) -> Result<Option<Message>, Error> {
-        self.call(For::Input, until, |driver, cx| match driver.plain() {
+        self.call(For::Input, &Cell::new(until), |driver, cx| match driver.plain() {
             Some(incoming) => Poll::Ready(Ok(Some(driver.own(incoming)))),
-            None => driver.poll_recv_whole(cx),
+            None => match driver.poll_recv_whole(cx) {
+                Poll::Pending if is_past(until) => Poll::Ready(Err(Error::Timeout(TimeLimit::Receive))),
+                received => received,
+            },
         })
     }
 
@@ -169,7 +176,7 @@ impl WebSocket {
     /// # Errors
     /// As [`recv`](Self::recv).
     pub fn recv_event(&self) -> Result<Option<Event>, Error> {
-        self.call(For::Input, None, |driver, cx| {
+        self.call(For::Input, &Cell::new(None), |driver, cx| {
             driver.check_whole()?;
             Poll::Ready(match ready!(driver.poll_event(cx)) {
                 Some(event) => Ok(Some(event)),
@@ -187,7 +194,7 @@ impl WebSocket {
     /// # Errors
     /// As [`recv`](Self::recv).
     pub fn recv_part(&self) -> Result<Option<Part>, Error> {
-        self.call(For::Input, None, |driver, cx| {
+        self.call(For::Input, &Cell::new(None), |driver, cx| {
             if let Some(message) = driver.next_kept() {
                 return Poll::Ready(Ok(Some(message.into())));
             }
@@ -217,7 +224,7 @@ impl WebSocket {
     pub fn send<'a>(&self, message: impl Into<Outgoing<'a>>) -> Result<(), Error> {
         let mut message = Some(message.into());
         let mut target = 0;
-        self.call(For::Output, None, |driver, cx| {
+        self.call(For::Output, &Cell::new(None), |driver, cx| {
             if let Some(queued) = ready!(queue(driver, cx, &mut message))? {
                 target = queued;
             }
@@ -232,7 +239,7 @@ impl WebSocket {
     /// As [`send`](Self::send).
     pub fn feed<'a>(&self, message: impl Into<Outgoing<'a>>) -> Result<(), Error> {
         let mut message = Some(message.into());
-        self.call(For::Output, None, |driver, cx| queue(driver, cx, &mut message).map_ok(|_| ()))
+        self.call(For::Output, &Cell::new(None), |driver, cx| queue(driver, cx, &mut message).map_ok(|_| ()))
     }
 
     /// Returns when everything that is queued now has left for the system.
@@ -241,7 +248,7 @@ impl WebSocket {
     /// As [`send`](Self::send).
     pub fn flush(&self) -> Result<(), Error> {
         let mut target = None;
-        self.call(For::Output, None, |driver, cx| {
+        self.call(For::Output, &Cell::new(None), |driver, cx| {
             let target = *target.get_or_insert_with(|| driver.sent_when_empty());
             driver.poll_sent(cx, target)
         })
@@ -256,7 +263,7 @@ impl WebSocket {
     pub fn send_part<'a>(&self, part: impl Into<Outgoing<'a>>, last: bool) -> Result<(), Error> {
         let mut part = Some(part.into());
         let mut target = 0;
-        self.call(For::Output, None, |driver, cx| {
+        self.call(For::Output, &Cell::new(None), |driver, cx| {
             if part.is_some() && !driver.is_queue_short() {
                 ready!(driver.poll_room(cx))?;
             }
@@ -272,10 +279,24 @@ impl WebSocket {
     /// [`recv`](Self::recv), up to [`Config::max_backlog`] bytes.
     ///
     /// # Errors
-    /// As [`send`](Self::send); [`Error::Usage`] where so many messages came before the pong that the backlog is full.
+    /// As [`send`](Self::send); [`Error::Usage`] where so many messages came before the pong that the backlog is full, and no
+    /// thread took one for a second.
     pub fn ping(&self) -> Result<Duration, Error> {
         let mut sent = None;
-        self.call(For::Input, None, |driver, cx| driver.poll_ping(cx, &mut sent))
+        // When the backlog was found full, and at which count of what happened.
+        let mut full = None;
+        let limit = Cell::new(None);
+        self.call(For::Input, &limit, |driver, cx| {
+            let polled = driver.poll_ping(cx, &mut sent);
+            if !matches!(polled, Poll::Ready(Err(Error::Usage(UsageError::BacklogFull)))) {
+                return polled;
+            }
+            if full != Some(driver.moves()) {
+                full = Some(driver.moves());
+                limit.set(now().checked_add(STUCK));
+            }
+            if is_past(limit.get()) { polled } else { Poll::Pending }
+        })
     }
 
     /// Closes: sends a Close frame with this code and reason (at most 123 bytes), waits for the peer's and for it to end TCP
@@ -288,7 +309,7 @@ impl WebSocket {
     /// the peer did not answer in time; [`Error::Closed`] with 1006 where it ended the stream without a Close frame.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let mut begun = false;
-        self.call(For::Input, None, |driver, cx| {
+        self.call(For::Input, &Cell::new(None), |driver, cx| {
             if !begun {
                 driver.begin_close(code, reason)?;
                 begun = true;
@@ -373,23 +394,19 @@ impl WebSocket {
 
     // ---- how a call waits
 
-    /// Polls until it is done, and waits in between. `until` is the caller's own limit.
+    /// Polls until it is done, and waits in between, but not past the caller's own limit.
     fn call<R>(
         &self,
         what: For,
-        until: Option<Instant>,
+        limit: &Cell<Option<Instant>>,
         mut poll: impl FnMut(&mut Driver<Socket, Watch>, &mut Context<'_>) -> Poll<Result<R, Error>>,
     ) -> Result<R, Error> {
         let cx = &mut Context::from_waker(std::task::Waker::noop());
         let mut state = self.lock();
         loop {
             let before = state.mark();
-            let mut polled = poll(&mut state.driver, cx);
-            if polled.is_pending() {
-                if until.is_some_and(|until| until <= now()) {
-                    polled = Poll::Ready(Err(Error::Timeout(TimeLimit::Receive)));
-                }
-            } else if what == For::Output && state.is_unobserved() {
+            let polled = poll(&mut state.driver, cx);
+            if polled.is_ready() && what == For::Output && state.is_unobserved() {
                 // A program that only sends must not look dead to its peer.
                 state.looked = now();
                 _ = state.driver.poll_keep(cx);
@@ -400,7 +417,7 @@ impl WebSocket {
                     self.leave(&state);
                     return result;
                 }
-                Poll::Pending => state = self.wait(state, what, until)?,
+                Poll::Pending => state = self.wait(state, what, limit.get())?,
             }
         }
     }
@@ -521,6 +538,10 @@ impl State {
     fn is_unobserved(&self) -> bool {
         self.poller.is_some() && now().saturating_duration_since(self.looked) >= LOOK
     }
+}
+
+fn is_past(limit: Option<Instant>) -> bool {
+    limit.is_some_and(|limit| limit <= now())
 }
 
 /// Queues a message once there is room; the count of sent bytes at which it will have left, when that was done now.

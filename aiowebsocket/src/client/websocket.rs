@@ -74,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Recv(self)
     }
 
-    /// The next message or, where [`Config::control_events`] is on, the next ping or pong. Both are answered and accounted for
+    /// The next message or, where [`Config::control_events`](crate::Config::control_events) is on, the next ping or pong. Both are answered and accounted for
     /// by the connection itself; this only shows them.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// The next part of a message, lent until the next call: what is there of it, of a single frame too, as soon as it is
-    /// there. For messages that are larger than memory should be: [`Config::max_message`] and [`Config::max_frame`] do not
+    /// there. For messages that are larger than memory should be: [`Config::max_message`](crate::Config::max_message) and [`Config::max_frame`](crate::Config::max_frame) do not
     /// bound what is taken in parts. A message that arrived whole is one part.
     ///
     /// Begun in parts, a message is received in parts to its end; [`recv`](Self::recv) is an error in between.
@@ -147,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Sends one message and returns when its bytes, and all queued before, have left for the stream.
     ///
-    /// While the stream takes no more, messages that arrive are kept up to [`Config::max_backlog`] bytes; then reading pauses. Two
+    /// While the stream takes no more, messages that arrive are kept up to [`Config::max_backlog`](crate::Config::max_backlog) bytes; then reading pauses. Two
     /// programs that only send to each other therefore wait for ever, as they would over TCP alone: one of them has to receive.
     ///
     /// Strings are sent as text, bytes as binary; [`Outgoing::plain`] sends without compression. Owned payloads above 32 KiB are masked where they lie; everything
@@ -159,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Cancel safety
     /// The message is taken whole at the first poll. Dropping the future after that neither withdraws nor doubles it: it
-    /// leaves with the next call that writes. (While [`Config::max_queue`] bytes wait, which takes earlier sends that
+    /// leaves with the next call that writes. (While [`Config::max_queue`](crate::Config::max_queue) bytes wait, which takes earlier sends that
     /// were dropped, it is taken as soon as there is room, and a future dropped before has sent nothing.)
     #[inline]
     pub async fn send(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
@@ -168,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Queues one message to leave with the next [`flush`](Self::flush) or [`send`](Self::send), so that many
-    /// messages share a write. Writing begins by itself when 128 KiB wait; above [`Config::max_queue`] this waits.
+    /// messages share a write. Writing begins by itself when 128 KiB wait; above [`Config::max_queue`](crate::Config::max_queue) this waits.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -211,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Sends a ping and returns the time until its pong. Messages that arrive before it are kept for
-    /// [`recv`](Self::recv), up to [`Config::max_backlog`] bytes.
+    /// [`recv`](Self::recv), up to [`Config::max_backlog`](crate::Config::max_backlog) bytes.
     ///
     /// # Errors
     /// As [`send`](Self::send); [`Error::Usage`] where so many messages came before the pong that the backlog is full.
@@ -226,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Closes: sends a Close frame with this code and reason (at most 123 bytes), drops what still arrives, waits for the
     /// peer's Close frame and, as a client, for the server to end TCP first (RFC 6455 7.1.1), all within
-    /// [`Config::close_timeout`]. What the peer's Close frame said is in [`close_code`](Self::close_code) and
+    /// [`Config::close_timeout`](crate::Config::close_timeout). What the peer's Close frame said is in [`close_code`](Self::close_code) and
     /// [`close_reason`](Self::close_reason). Closing what is closed already is no error.
     ///
     /// # Errors

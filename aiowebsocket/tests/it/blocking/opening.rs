@@ -144,6 +144,17 @@ fn nobody_listens_and_nobody_answers() {
     peer.join().expect("no panic");
 }
 
+/// A socket that is bound to the port that it dials is connected to itself, and is no server.
+#[test]
+fn a_socket_that_is_connected_to_itself_is_refused() {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let refused = connect(format!("ws://{free}/")).local_address(free).open();
+    assert!(
+        matches!(&refused, Err(Error::Connect(error)) if error.kind() == io::ErrorKind::ConnectionRefused),
+        "{refused:?}"
+    );
+}
+
 #[test]
 fn a_refusal_keeps_what_the_server_said() {
     let (address, peer) =

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use aiowebsocket::blocking::{WebSocket, connect};
+use aiowebsocket::protocol::UsageError;
 use aiowebsocket::{CloseCode, Error, TimeLimit};
 
 use super::{ECHO, PATIENCE, a_moment, accept, frame, open_to, read_frame, serves, text, timed};
@@ -196,23 +197,67 @@ fn a_short_wait(ws: &WebSocket) {
 /// The one that waits for the socket leaves first; the one that slept behind it takes its place.
 #[test]
 fn whoever_sleeps_takes_over_from_whoever_leaves() {
-    let (ws, peer) = open_to(|mut stream| {
-        assert_eq!(read_frame(&mut stream).1, b"go");
-        stream.write_all(&frame(1, b"for the second")).expect("connected");
-        stream
-    });
+    let (ws, peer) = open_to(|stream| stream);
+    let mut stream = peer.join().expect("no panic");
     thread::scope(|threads| {
         let first = threads.spawn(|| ws.recv_timeout(Duration::from_millis(150)));
         a_moment();
         let second = threads.spawn(|| timed(|| ws.recv_timeout(PATIENCE)));
         let first = first.join().expect("no panic");
         assert!(matches!(first, Err(Error::Timeout(TimeLimit::Receive))), "{first:?}");
-        ws.send("go").expect("sent");
+        stream.write_all(&frame(1, b"for the second")).expect("connected");
         let (took, message) = second.join().expect("no panic");
         assert_eq!(message.expect("in time").expect("open").as_text(), Some("for the second"));
-        assert!(took < PATIENCE, "{took:?}");
+        assert!(took < PATIENCE / 2, "{took:?}");
     });
-    drop(peer.join().expect("no panic"));
+}
+
+/// What the one that waits does for the others is told them, although it goes on waiting.
+#[test]
+fn a_ping_and_a_send_come_back_while_another_thread_goes_on_waiting() {
+    const SIZE: usize = 8 << 20;
+    let (ws, peer) = open_to(|mut stream| {
+        let (_, ping) = read_frame(&mut stream);
+        stream.write_all(&frame(10, &ping)).expect("connected");
+        a_moment();
+        assert_eq!(read_frame(&mut stream).1.len(), SIZE);
+        stream
+    });
+    thread::scope(|threads| {
+        let receiving = threads.spawn(|| ws.recv());
+        a_moment();
+        let pinging = threads.spawn(|| ws.ping());
+        assert!(timed(|| pinging.join().expect("no panic")).1.expect("a pong") < PATIENCE);
+        ws.send(vec![1; SIZE]).expect("sent");
+        assert!(!receiving.is_finished());
+        peer.join().expect("no panic").write_all(&frame(1, b"at last")).expect("connected");
+        receiving.join().expect("no panic").expect("received").expect("open");
+    });
+}
+
+/// One that has stopped reading for want of room, and is told of nothing new by the system, goes on when there is room.
+#[test]
+fn whoever_paused_goes_on_when_another_thread_makes_room() {
+    let (address, _peer) = serves(|mut stream| {
+        accept(&mut stream, b"");
+        let (_, ping) = read_frame(&mut stream);
+        let all = [frame(2, &[3; 1 << 14]).repeat(3), frame(10, &ping)].concat();
+        stream.write_all(&all).expect("connected");
+        stream
+    });
+    let ws = connect(format!("ws://{address}/")).max_backlog(1 << 15).no_compression().open().expect("open");
+    thread::scope(|threads| {
+        let pinging = threads.spawn(|| timed(|| ws.ping()));
+        // It has read two, and waits for somebody to take them.
+        a_moment();
+        a_moment();
+        for _ in 0..2 {
+            ws.recv().expect("received").expect("open");
+        }
+        let (took, pinged) = pinging.join().expect("no panic");
+        pinged.expect("a pong");
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    });
 }
 
 /// The time of one that sleeps behind another is its own.
@@ -254,4 +299,41 @@ fn a_new_deadline_reaches_the_one_that_waits() {
     });
     drop(ws);
     _ = peer.join().expect("no panic");
+}
+
+/// More messages than the backlog has room for come before the pong.
+#[test]
+fn a_ping_waits_behind_what_another_thread_receives_and_not_for_ever() {
+    let peer = |count: usize| {
+        serves(move |mut stream| {
+            accept(&mut stream, b"");
+            let (_, ping) = read_frame(&mut stream);
+            for _ in 0..count {
+                stream.write_all(&frame(2, &[3; 1 << 14])).expect("the client reads");
+            }
+            stream.write_all(&frame(10, &ping)).expect("the client reads");
+            stream
+        })
+    };
+    let open = |address| {
+        connect(format!("ws://{address}/")).max_backlog(1 << 15).no_compression().open().expect("open")
+    };
+    let (address, served) = peer(100);
+    let ws = open(address);
+    thread::scope(|threads| {
+        let pinging = threads.spawn(|| ws.ping());
+        for _ in 0..100 {
+            // Not always in a call.
+            thread::sleep(Duration::from_millis(1));
+            assert_eq!(ws.recv().expect("received").expect("open").as_bytes().len(), 1 << 14);
+        }
+        assert!(pinging.join().expect("no panic").expect("a pong") < PATIENCE);
+    });
+    drop(served.join().expect("no panic"));
+
+    let (address, _served) = peer(3);
+    let ws = open(address);
+    let (took, pinged) = timed(|| ws.ping());
+    assert!(matches!(pinged, Err(Error::Usage(UsageError::BacklogFull))), "{pinged:?}");
+    assert!(took >= Duration::from_secs(1) && took < PATIENCE, "{took:?}");
 }
