@@ -122,6 +122,13 @@ impl<S> Accept<S> {
         self
     }
 
+    /// Shows so many bytes of each payload to whoever collects events of the crate `tracing`: [`Config::trace_payloads`]. Default 0,
+    /// none: payloads may be secret, and logs are kept.
+    pub fn trace_payloads(mut self, bytes: u16) -> Self {
+        self.config.trace_payloads = bytes;
+        self
+    }
+
     /// How long the handshake may take. Default 10 s.
     pub fn open_timeout(mut self, timeout: Duration) -> Self {
         self.open_timeout = timeout;

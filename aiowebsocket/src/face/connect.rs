@@ -246,6 +246,13 @@ impl<T> Connect<T> {
         self
     }
 
+    /// Shows so many bytes of each payload, from its first on, to whoever collects events of the crate `tracing`:
+    /// [`Config::trace_payloads`]. Default 0, none: payloads may be secret, and logs are kept.
+    pub fn trace_payloads(mut self, bytes: u16) -> Self {
+        self.config.trace_payloads = bytes;
+        self
+    }
+
     fn ask(mut self, edit: impl FnOnce(&mut RequestHead) -> Result<(), Error>) -> Self {
         if let Ok(asked) = &mut self.asked
             && let Err(error) = edit(&mut asked.request)

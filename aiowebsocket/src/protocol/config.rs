@@ -28,6 +28,15 @@ pub struct Config {
     pub fragment_size: Option<NonZeroUsize>,
     /// Whether pings and pongs are told to whoever asks for events. They are answered either way. Default off.
     pub control_events: bool,
+    /// Bytes of each payload, from its first on, that are shown to whoever collects events of the crate `tracing` (feature
+    /// `tracing`): at the level of tracing, target `aiowebsocket::payloads`. What is UTF-8 is shown as text, in quotes and
+    /// escaped; anything else, and what control frames carry, in hexadecimal digits. Default 0, none: payloads hold what
+    /// people keep to themselves, and what is logged is stored and passed on. Nothing of the opening handshake is shown by this.
+    ///
+    /// A message that is sent is shown before it is compressed or cut into fragments. One that arrives compressed is shown
+    /// inflated, at its end; taken in parts, so many bytes of each part. Any other frame is shown as it arrives: in several
+    /// events where it arrives in pieces, whose `offset` says where in the payload each begins.
+    pub trace_payloads: u16,
     /// How long the closing handshake may take, from our Close frame to the end of TCP. Default 10 s, as
     /// long as the opening may take.
     pub close_timeout: Duration,
@@ -55,6 +64,7 @@ impl Default for Config {
             max_backlog: 1 << 20,
             fragment_size: None,
             control_events: false,
+            trace_payloads: 0,
             close_timeout: Duration::from_secs(10),
             keepalive: Some(KeepAlive::default()),
         }

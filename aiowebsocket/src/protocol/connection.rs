@@ -304,6 +304,7 @@ impl Connection {
         if let Some(key) = *mask {
             mask::apply(chunk, mask::rotate(key, *filled));
         }
+        trace::payload(self.config.trace_payloads, "received", *filled as u64, || &*chunk);
         *filled += chunk.len();
         if *kind == Kind::Text && self.text.push(chunk).is_err() {
             self.fail(PeerError::NotUtf8);
@@ -353,6 +354,7 @@ impl Connection {
         if !self.sends_whole {
             return self.send_cut(kind, payload, false, keys);
         }
+        trace::payload(self.config.trace_payloads, "sent", 0, || payload.bytes());
         if Output::copies(payload.bytes()) {
             self.push_message(kind.opcode(), payload.bytes(), keys);
         } else {
@@ -399,6 +401,7 @@ impl Connection {
             return Err(CannotSend::MessageUnfinished);
         }
         self.queue_pongs(keys);
+        trace::payload(self.config.trace_payloads, "sent", 0, || payload.bytes());
         self.sends_whole = self.is_simple();
         let deflated = match &mut self.deflate {
             Some(deflate) if !plain => deflate.deflate(payload.bytes()),
@@ -464,6 +467,7 @@ impl Connection {
             Some(_) => return Err(CannotSend::OtherKind),
         };
         self.queue_pongs(keys);
+        trace::payload(self.config.trace_payloads, "sent", 0, || payload.bytes());
         let first = self.sending.is_none();
         self.sending = if last { None } else { Some(kind) };
         self.sends_whole = self.is_simple();
@@ -567,6 +571,7 @@ impl Connection {
         }
         let Range { start, end } = self.input.consume(size + length);
         trace::frame("received", kind.opcode(), true, length as u64);
+        trace::payload(self.config.trace_payloads, "received", 0, || self.input.slice(start + size..end));
         if kind == Kind::Text && !utf8::is_valid(self.input.slice(start + size..end)) {
             self.fail(PeerError::NotUtf8);
             return None;
@@ -799,6 +804,10 @@ impl Connection {
     #[cold]
     #[inline(never)]
     fn push(&mut self, opcode: OpCode, rsv: u8, fin: bool, payload: Payload<'_>, keys: &mut impl MaskKeys) {
+        // Messages were told of before they were compressed.
+        if opcode.is_control() {
+            trace::control(self.config.trace_payloads, "sent", || payload.bytes());
+        }
         if self.output.has_uncut() {
             let masked = self.role == Role::Client;
             self.output.jumped += Header::frame_size(payload.bytes().len(), masked) as u64;

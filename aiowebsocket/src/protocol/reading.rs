@@ -167,6 +167,7 @@ impl Connection {
             mask::apply(self.input.bytes_mut(0..length), key);
         }
         let Range { start, end } = self.input.consume(length);
+        trace::payload(self.config.trace_payloads, "received", 0, || self.input.slice(start..end));
         if kind == Kind::Text && !utf8::is_valid(self.input.slice(start..end)) {
             return Err(PeerError::NotUtf8);
         }
@@ -183,7 +184,7 @@ impl Connection {
         seen: usize,
     ) -> Result<ControlFlow<Step>, PeerError> {
         let have = self.input.len().min(length);
-        self.arrived(kind, mask, seen, seen..have)?;
+        self.arrived(kind, mask, seen as u64, seen..have)?;
         if have < length {
             self.reading = Reading::Whole { kind, mask, length, seen: have };
             self.want = length;
@@ -206,7 +207,7 @@ impl Connection {
         left: usize,
     ) -> Result<ControlFlow<Step>, PeerError> {
         let n = self.input.len().min(left);
-        self.arrived(kind, mask, length - left, 0..n)?;
+        self.arrived(kind, mask, (length - left) as u64, 0..n)?;
         let range = self.input.consume(n);
         self.assembler.push(self.input.slice(range));
         if n < left {
@@ -244,7 +245,7 @@ impl Connection {
             return Ok(Break(Step::Message(Incoming { kind, place: Place::Outside })));
         }
         let have = self.input.len().min(length - filled);
-        self.arrived(kind, mask, filled + ready, ready..have)?;
+        self.arrived(kind, mask, (filled + ready) as u64, ready..have)?;
         self.reading = Reading::Outside { kind, mask, length, filled, ready: have };
         self.want = 1;
         if have == 0 && !self.reads_direct() {
@@ -308,6 +309,7 @@ impl Connection {
             return Ok(Continue(()));
         }
         self.finish_deflated()?;
+        trace::payload(self.config.trace_payloads, "received", 0, || self.payload(Place::Assembled));
         Ok(Break(Step::Message(Incoming { kind: frame.kind, place: Place::Assembled })))
     }
 
@@ -324,6 +326,7 @@ impl Connection {
         let deflate = self.deflate.as_mut().expect("what is compressed was agreed on");
         let check = checking(frame.kind, &mut self.text);
         let (used, drained) = deflate.inflate_part(&self.input.bytes()[..frame.ready], check)?;
+        trace::payload(self.config.trace_payloads, "received", 0, || deflate.bytes());
         let is_empty = deflate.bytes().is_empty();
         self.input.consume(used);
         frame.left -= used as u64;
@@ -389,9 +392,7 @@ impl Connection {
             self.want = 1;
             return Ok(Break(Step::Read));
         }
-        // Only the place within the key matters.
-        let offset = usize::try_from((length - left) % 4).expect("less than four");
-        self.arrived(kind, mask, offset, 0..n)?;
+        self.arrived(kind, mask, length - left, 0..n)?;
         let Range { start, end } = self.input.consume(n);
         let left = left - n as u64;
         if left > 0 {
@@ -417,13 +418,16 @@ impl Connection {
         &mut self,
         kind: Kind,
         mask: Option<[u8; 4]>,
-        offset: usize,
+        offset: u64,
         range: Range<usize>,
     ) -> Result<(), PeerError> {
         let bytes = self.input.bytes_mut(range);
         if let Some(key) = mask {
-            mask::apply(bytes, mask::rotate(key, offset));
+            // Only the place within the key matters.
+            let place = usize::try_from(offset % 4).expect("less than four");
+            mask::apply(bytes, mask::rotate(key, place));
         }
+        trace::payload(self.config.trace_payloads, "received", offset, || &*bytes);
         if kind == Kind::Text {
             self.text.push(bytes).map_err(|_| PeerError::NotUtf8)?;
         }
@@ -445,6 +449,7 @@ impl Connection {
         }
         let range = self.input.consume(length);
         let payload = self.input.slice(range.clone());
+        trace::control(self.config.trace_payloads, "received", || payload);
         match header.opcode {
             // 5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already
             // received a Close frame." After our own Close frame too: a peer that is slow to read it wants to know that
