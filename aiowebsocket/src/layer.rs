@@ -113,6 +113,8 @@ impl fmt::Display for TlsInfo {
 #[derive(Clone, Debug)]
 pub struct TlsError {
     fault: TlsFault,
+    /// It was with the proxy, and not with the server.
+    with_proxy: bool,
     cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -178,12 +180,18 @@ pub enum TlsFault {
 impl TlsError {
     /// An error without a cause below it.
     pub fn new(fault: TlsFault) -> Self {
-        Self { fault, cause: None }
+        Self { fault, with_proxy: false, cause: None }
     }
 
     /// An error of a TLS library.
     pub fn caused(fault: TlsFault, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { fault, cause: Some(Arc::new(cause)) }
+        Self { fault, with_proxy: false, cause: Some(Arc::new(cause)) }
+    }
+
+    /// The same, of TLS with a proxy.
+    pub(crate) fn with_the_proxy(mut self) -> Self {
+        self.with_proxy = true;
+        self
     }
 
     /// What is wrong.
@@ -237,12 +245,13 @@ impl fmt::Display for TlsError {
                 f.write_str("the two ends have no version or cipher of TLS in common")?;
                 self.write_cause(f)?;
             }
-            TlsFault::NotTls { start } => write!(
-                f,
-                "the peer does not speak TLS here: what it sent begins with \"{}\"{}",
-                start.escape_ascii(),
-                if start.starts_with(b"HTTP/") { ", which is plain HTTP (use ws://)" } else { "" }
-            )?,
+            TlsFault::NotTls { start } => {
+                let (peer, scheme) = if self.with_proxy { ("proxy", "http") } else { ("peer", "ws") };
+                write!(f, "the {peer} does not speak TLS here: what it sent begins with \"{}\"", start.escape_ascii())?;
+                if start.starts_with(b"HTTP/") {
+                    write!(f, ", which is plain HTTP (use {scheme}://)")?;
+                }
+            }
             TlsFault::Refused { alert } => write!(f, "the peer refused TLS with the alert {alert}")?,
             TlsFault::Truncated => {
                 f.write_str("the peer ended TCP without the end of TLS: what came may not be all")?;

@@ -123,7 +123,9 @@ impl<T: Transport + Clone> Reconnecting<T> {
     /// Has each fresh connection handed to this function before its messages flow: to subscribe, to authenticate, to wait for an
     /// answer to that. What it receives is its own; it gives the connection back. Its error counts as a failed attempt.
     ///
-    /// It has no time limit of its own: a server that is alive and never answers keeps it waiting.
+    /// It has no time limit of its own, since only its author knows how long what it waits for may take: `open_timeout` ends with the
+    /// opening handshake, and a server that answers pings and nothing else keeps the hook waiting for ever, in `next`. Bound it
+    /// where it waits, with `tokio::time::timeout`, and return [`Error::Io`] with [`std::io::ErrorKind::TimedOut`]: that is a failed attempt like any other.
     pub fn on_connect<F, R>(mut self, hook: F) -> Self
     where
         F: Fn(WebSocket<T::Stream>) -> R + Send + Sync + 'static,

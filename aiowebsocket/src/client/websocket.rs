@@ -24,6 +24,8 @@ use crate::protocol::{CloseCode, Connection, Place, Role, Step};
 ///
 /// Every future here can be dropped at any time; what that means stands under *Cancel safety* of each. Dropping the
 /// `WebSocket` closes the stream without a closing handshake; [`close`](Self::close) says goodbye.
+///
+/// `Debug` says whether there is a subprotocol and not which, since it may carry a secret.
 pub struct WebSocket<S = TcpStream> {
     pub(super) driver: Driver<S>,
     subprotocol: Option<Box<str>>,
@@ -388,7 +390,7 @@ impl<S> fmt::Debug for WebSocket<S> {
             .field("role", &self.driver.machine.role())
             .field("open", &self.driver.machine.is_open())
             .field("ending", &self.driver.machine.ending())
-            .field("subprotocol", &self.subprotocol)
+            .field("subprotocol", &self.subprotocol.as_ref().map(|_| "…"))
             .finish_non_exhaustive()
     }
 }

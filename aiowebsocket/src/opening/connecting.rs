@@ -424,6 +424,12 @@ impl Connecting {
         let taken = wire.receive(bytes, |wire, plain| self.take(wire, plain, now));
         self.wire = wire;
         if let Err(error) = taken {
+            let error = match (error, &self.stage) {
+                (ConnectError::Tls(error), Stage::Secure { with: With::Proxy, .. }) => {
+                    ConnectError::Tls(error.with_the_proxy())
+                }
+                (error, _) => error,
+            };
             self.refused(error, now);
         }
     }

@@ -44,7 +44,8 @@ use std::mem;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use ::http::StatusCode;
+use ::http::header::SEC_WEBSOCKET_PROTOCOL;
+use ::http::{HeaderValue, StatusCode};
 
 pub use self::accept::{AcceptProgress, Accepting};
 pub use self::backoff::{Backoff, GaveUp, Retries};
@@ -133,8 +134,7 @@ pub enum Progress {
     Open(Opened),
 }
 
-/// What an opened connection starts with.
-#[derive(Debug)]
+/// What an opened connection starts with. A subprotocol that was offered as a secret is in it, but `Debug` does not show it.
 #[non_exhaustive]
 pub struct Opened {
     /// The 101.
@@ -149,6 +149,22 @@ pub struct Opened {
     pub compression: Option<Agreed>,
     /// Bytes that came after the head in the same read: the first frames.
     pub leftover: Vec<u8>,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { response, subprotocol, extensions, compression, leftover } = self;
+        // The header line knows, and hides itself.
+        let is_secret = response.headers.get(SEC_WEBSOCKET_PROTOCOL).is_some_and(HeaderValue::is_sensitive);
+        let subprotocol = subprotocol.as_deref().map(|name| if is_secret { "…" } else { name });
+        f.debug_struct("Opened")
+            .field("response", response)
+            .field("subprotocol", &subprotocol)
+            .field("extensions", extensions)
+            .field("compression", compression)
+            .field("leftover", leftover)
+            .finish()
+    }
 }
 
 impl Opening {
@@ -257,8 +273,13 @@ impl Opening {
     }
 
     /// A 101 has no body, whatever its header lines say (RFC 9110 15.2): what follows are frames.
-    fn open(&self, response: Response, leftover: &[u8]) -> Result<Progress, HandshakeError> {
+    fn open(&self, mut response: Response, leftover: &[u8]) -> Result<Progress, HandshakeError> {
         let agreement = self.offer.check(&response)?;
+        if self.offer.is_secret(agreement.subprotocol.as_deref())
+            && let Some(line) = response.headers.get_mut(SEC_WEBSOCKET_PROTOCOL)
+        {
+            line.set_sensitive(true);
+        }
         Ok(Progress::Open(Opened {
             response,
             subprotocol: agreement.subprotocol,

@@ -157,6 +157,11 @@ impl Offer {
         Ok(Agreement { subprotocol, extensions, compression })
     }
 
+    /// Whether the server chose a subprotocol that was offered as a secret.
+    pub(super) fn is_secret(&self, chosen: Option<&str>) -> bool {
+        chosen.is_some_and(|chosen| self.secrets.iter().any(|secret| secret == chosen))
+    }
+
     /// Item 4; 11.3.3 allows the line once.
     fn check_accept(&self, headers: &HeaderMap) -> Result<(), HandshakeError> {
         match lines_of(headers, &SEC_WEBSOCKET_ACCEPT) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aiowebsocket::tls::{fingerprint_sha256, server_config, server_config_pem};
 use aiowebsocket::{
-    CloseCode, Config, Error, Milestone, OpenStep, Tls, TlsFault, WebSocket, accept, connect,
+    CloseCode, Config, Error, Milestone, OpenStep, Proxy, Tls, TlsFault, WebSocket, accept, connect,
 };
 use rustls::version::{TLS12, TLS13};
 use rustls::{DEFAULT_VERSIONS, ServerConfig};
@@ -276,6 +276,19 @@ async fn plain_http_and_other_answers_are_recognised() {
         );
         assert!(error.to_string().contains(shown), "{error}");
     }
+    // A proxy that is asked for TLS and speaks plain HTTP.
+    let url = serves(|mut stream| async move {
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("connected");
+        _ = stream.read(&mut [0; 1024]).await;
+    })
+    .await;
+    let proxy = Proxy::parse(&url.replace("wss://", "https://")).expect("an address");
+    let error = connect("ws://feed.example.com/").proxy(proxy).await.expect_err("no TLS");
+    assert_eq!(
+        error.to_string(),
+        "the proxy does not speak TLS here: what it sent begins with \"HTTP/1.1 400 Bad Request\\r\\n\\r\\n\", \
+         which is plain HTTP (use http://)"
+    );
     // The other way round: a client that does not speak TLS to a server that does.
     let authority = Authority::new();
     let (mut ours, theirs) = tokio::io::duplex(4096);

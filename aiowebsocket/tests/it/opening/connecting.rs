@@ -744,6 +744,27 @@ fn heads_are_shown_without_what_is_secret() {
     }
 }
 
+/// What an open connection begins with is printed by programs that look for something else.
+#[test]
+fn a_secret_subprotocol_that_was_chosen_is_not_shown() {
+    for (chosen, shown) in [("bearer.secret", "Some(\"…\")"), ("json", "Some(\"json\")")] {
+        let mut face = Face::asking("ws://192.0.2.1/", Options::default(), |request| {
+            request.subprotocols(["json"]).expect("a token");
+            request.secret_subprotocols(["bearer.secret"]).expect("a token");
+        });
+        face.connect("192.0.2.1:80");
+        let mut accepting = Accepting::new(HeadLimits::default());
+        accepting.receive(&face.says(), start_of_time()).expect("a good request");
+        accepting.accept(Some(chosen), &[]).expect("it was offered");
+        face.hears(accepting.output());
+        let (opened, _) = face.opens();
+        assert_eq!(opened.subprotocol.as_deref(), Some(chosen));
+        assert_eq!(opened.response.headers["sec-websocket-protocol"], chosen);
+        let told = format!("{opened:?}");
+        assert!(!told.contains("secret") && told.contains(shown), "{told}");
+    }
+}
+
 /// Whatever comes, and however it is cut, the machine ends or waits; it never panics and never dials without being able to.
 #[test]
 fn noise_ends_in_an_error() {
