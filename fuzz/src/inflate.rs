@@ -6,6 +6,8 @@ use miniz_oxide::inflate::core::inflate_flags::{
 };
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
+use crate::block::{Verdict, judge};
+
 /// What a sender took off the end of each message.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
@@ -25,12 +27,22 @@ pub(crate) struct Inflating {
     message: usize,
     /// Nothing of the next block was seen.
     at_boundary: bool,
+    /// The bits of the block that is being read, until its header is judged.
+    block: Option<Vec<bool>>,
 }
 
 impl Inflating {
     pub(crate) fn new(keeps_context: bool) -> Self {
         let stream = Box::default();
-        Self { keeps_context, stream, out: Vec::new(), window: 0, message: 0, at_boundary: true }
+        Self {
+            keeps_context,
+            stream,
+            out: Vec::new(),
+            window: 0,
+            message: 0,
+            at_boundary: true,
+            block: Some(Vec::new()),
+        }
     }
 
     /// What came out of the message so far.
@@ -47,12 +59,19 @@ impl Inflating {
     pub(crate) fn push(&mut self, mut input: &[u8]) -> Result<(), NotDeflate> {
         let mut has_more = false;
         while has_more || !input.is_empty() {
-            let (status, read) = self.run(input, TINFL_FLAG_HAS_MORE_INPUT);
+            let (status, read) =
+                self.run(input, TINFL_FLAG_HAS_MORE_INPUT | TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY);
+            let seen = &input[..read];
             input = &input[read..];
             self.at_boundary &= read == 0;
-            has_more = status == Status::HasMoreOutput;
+            // Behind a boundary there may be bits of the next block already.
+            has_more = matches!(status, Status::HasMoreOutput | Status::BlockBoundary);
             match status {
-                Status::HasMoreOutput | Status::NeedsMoreInput => {}
+                Status::HasMoreOutput | Status::NeedsMoreInput => self.judge(seen)?,
+                Status::BlockBoundary => {
+                    let state = self.stream.block_boundary_state().unwrap_or_default();
+                    self.block = Some(bits(&[state.bit_buf]).take(state.num_bits.into()).collect());
+                }
                 // A block with BFINAL set ends the stream, and the message goes on with another one.
                 Status::Done => {
                     self.end_stream();
@@ -62,6 +81,20 @@ impl Inflating {
             }
         }
         Ok(())
+    }
+
+    /// Looks at the block's next bytes, while they are its header.
+    fn judge(&mut self, bytes: &[u8]) -> Result<(), NotDeflate> {
+        let Some(block) = &mut self.block else { return Ok(()) };
+        block.extend(bits(bytes));
+        match judge(block) {
+            Verdict::More => Ok(()),
+            Verdict::Right => {
+                self.block = None;
+                Ok(())
+            }
+            Verdict::Wrong => Err(NotDeflate),
+        }
     }
 
     /// The message is at its end: it has to be between two blocks once it has its tail again.
@@ -79,6 +112,7 @@ impl Inflating {
                 _ => return Err(NotDeflate),
             }
             self.at_boundary = true;
+            self.block = Some(Vec::new());
         }
         let message = self.message().to_vec();
         self.message = self.out.len();
@@ -92,6 +126,7 @@ impl Inflating {
     fn end_stream(&mut self) {
         self.stream = Box::default();
         self.window = self.out.len();
+        self.block = Some(Vec::new());
     }
 
     fn run(&mut self, input: &[u8], flags: u32) -> (Status, usize) {
@@ -104,4 +139,9 @@ impl Inflating {
         self.out.truncate(filled + written);
         (status, read)
     }
+}
+
+/// The bits of these bytes, in the order of DEFLATE (RFC 1951 3.1.1).
+fn bits(bytes: &[u8]) -> impl Iterator<Item = bool> {
+    bytes.iter().flat_map(|byte| (0..8).map(move |place| byte >> place & 1 == 1))
 }

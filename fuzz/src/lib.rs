@@ -17,6 +17,7 @@
 
 mod address;
 mod against;
+mod block;
 mod deflate;
 mod face;
 mod frames;
