@@ -5,6 +5,7 @@ use aiowebsocket::protocol::{CloseCode, Header, OpCode, Role};
 use crate::face::Face;
 use crate::heard::{End, Heard, Reader};
 use crate::input::{Cuts, Input};
+use crate::reference::Fault;
 use crate::{reference, start_of_time};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -33,7 +34,8 @@ pub(crate) fn hold(reader: &Reader, cuts: Cuts, manner: u8, stream: &[u8]) {
         let mut face = read(reader, cuts, closes_first, false, stream);
         let heard = Heard { end: face.end(), messages: std::mem::take(&mut face.messages) };
         assert!(reference.is(&heard), "ours {heard:?}\nthe reference's {wanted:?}");
-        if heard != *wanted {
+        // Where bad data is noticed at another byte, other pings may be answered before.
+        if heard != *wanted || reference.fault == Some(Fault::Inside) {
             continue;
         }
         let replies = written(&mut face, reader.role);

@@ -348,10 +348,215 @@ fn the_context_outlives_the_compressor() {
     assert!(4 * after < 3 * before, "{before}, {after}");
 }
 
+/// Each has a compressor of its own as long as the thread has room for it.
+#[test]
+fn connections_that_take_turns_go_on_warm() {
+    let half: String = Rng::new().bytes(500).iter().map(|byte| char::from(b'0' + byte % 64)).collect();
+    let text = half.repeat(2);
+    let mut turns: Vec<_> = (0..4).map(|_| machine(Role::Client, agreed(OFFER))).collect();
+    for round in 0..3 {
+        for machine in &mut turns {
+            let size = sizes(machine, &text, 1)[0];
+            // What lies farther back than the history is found by a compressor that goes on.
+            assert!(round == 0 || size < 50, "round {round}: {size} bytes");
+        }
+    }
+}
+
+/// Its compressed bytes are not cut to a pooled buffer's length but to their own.
+#[test]
+fn a_large_message_ends_with_its_last_byte() {
+    let text = payload_of(400_000);
+    for in_parts in [false, true] {
+        let mut machine = machine(Role::Server, agreed(OFFER));
+        if in_parts {
+            machine.send_part(Kind::Text, Payload::Borrowed(b"begun, "), false, &mut same_key).expect("open");
+            machine.send_part(Kind::Text, Payload::Borrowed(&text), true, &mut same_key).expect("open");
+        } else {
+            machine.send(Kind::Text, Payload::Borrowed(&text), &mut same_key).expect("open");
+        }
+        let frames = frames(&drain(&mut machine));
+        let bytes: Vec<u8> = frames.iter().flat_map(|frame| &frame.payload).copied().collect();
+        assert!(frames[0].header.rsv == 4 && bytes.len() < 300_000, "{}", bytes.len());
+        let inflated = Inflater::new().inflate(&[&bytes[..], &TAIL].concat());
+        assert!(inflated.ends_with(&text), "{in_parts}");
+    }
+}
+
+/// Text that gets smaller, but not by much.
+fn payload_of(length: usize) -> Vec<u8> {
+    Rng::new().bytes(length).iter().map(|byte| b'a' + byte % 8).collect()
+}
+
+/// What is left in the inflater when the last byte of the payload is in it, whatever room there is then.
+#[test]
+fn what_comes_out_last_is_not_lost() {
+    for size in [4 << 10, 16 << 10, 32 << 10, 64 << 10] {
+        for over in [0, 1, 2, 50, 257, 258, 259, 1000] {
+            let message = vec![0; size + over];
+            let bytes = Deflater::new(9).deflate(&message);
+            let bytes = frame(Role::Server, 4, OpCode::Binary, true, &bytes[..bytes.len() - 4]);
+            let mut whole = face(Role::Client, agreed(OFFER));
+            whole.feed(&bytes, || 1000, start_of_time());
+            assert!(whole.messages == [Message::Binary(message.clone())], "{size} and {over}: whole");
+            let mut in_parts = machine(Role::Client, agreed(OFFER));
+            assert!(joined(&mut in_parts, &bytes, || 1000) == message, "{size} and {over}: in parts");
+        }
+    }
+}
+
+/// A face may read on before it has taken every part.
+#[test]
+fn bytes_that_arrive_between_two_parts() {
+    let message = payload_of(100_000);
+    let bytes = Deflater::new(6).deflate(&message);
+    let bytes = frame(Role::Client, 4, OpCode::Binary, true, &bytes[..bytes.len() - 4]);
+    let mut machine = machine(Role::Server, agreed(OFFER));
+    let (mut rest, mut taken) = (&bytes[..], Vec::new());
+    loop {
+        if !rest.is_empty() {
+            let space = machine.space();
+            // No multiple of the key's length.
+            let n = space.len().min(rest.len()).min(15_001);
+            space[..n].copy_from_slice(&rest[..n]);
+            machine.received(n, start_of_time());
+            rest = &rest[n..];
+        }
+        match machine.step_part() {
+            Step::Part { place, last, .. } => {
+                taken.extend_from_slice(machine.payload(place));
+                if last {
+                    break;
+                }
+            }
+            Step::Read => assert!(!rest.is_empty(), "there is more to make of what arrived"),
+            other => panic!("{other:?}: {:?}", machine.outcome()),
+        }
+    }
+    assert!(taken == message);
+}
+
+/// 7.2.2: wherever the payload is cut, no message comes of it, though the tail makes something of what is there.
+#[test]
+fn a_message_that_was_cut_is_none() {
+    let mut rng = Rng::new();
+    for round in 0..40 {
+        // Each byte is half as frequent as the one before it, so that some codes are long.
+        let message: Vec<u8> = (0..400).map(|_| (1..=255).find(|_| rng.one_in(2)).unwrap_or(0)).collect();
+        let bytes = Deflater::new(if round % 2 == 0 { 6 } else { 1 }).deflate(&message);
+        for cut in 1..bytes.len() - 4 {
+            let mut face = face(Role::Client, agreed(OFFER));
+            face.feed(&frame(Role::Server, 4, OpCode::Binary, true, &bytes[..cut]), || 1000, start_of_time());
+            assert!(face.messages.is_empty(), "{cut} of {}: {:?}", bytes.len(), bytes);
+            let Some(Ending::Failed(error)) = face.machine.outcome() else { panic!("{cut} of {bytes:?}") };
+            assert_eq!(error.close_code().get(), 1007);
+        }
+    }
+}
+
+/// 7.2.2: the tail ends a block that is at its end and no other. Here it would be a repetition of which all four bytes are a part.
+#[test]
+fn the_tail_is_not_read_as_something_else() {
+    let mut bits = Vec::new();
+    let mut put = |value: usize, count: usize| bits.extend((0..count).map(|bit| value >> bit & 1 == 1));
+    // RFC 1951 3.2.7: a block that is not the last, with codes of its own: 285 literals and lengths, 30 distances, 18 lengths of codes.
+    (put(0, 1), put(2, 2), put(28, 5), put(29, 5), put(14, 4));
+    // The code for lengths: 3 bits for 0 to 7, in the order of 3.2.7.
+    for symbol in [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1] {
+        put(if symbol < 8 { 3 } else { 0 }, 3);
+    }
+    // A code's bits are packed from its highest on (3.1.1); the codes of one length are the numbers themselves.
+    let mut length = |length: usize| put((0..3).fold(0, |turned, bit| turned << 1 | length >> bit & 1), 3);
+    // Four lengths of repetitions have 6 bits, so the first of them is 000000; 119 literals and the end of a block fill the rest.
+    (0..119).for_each(|_| length(7));
+    (119..256).for_each(|_| length(0));
+    length(7);
+    (257..281).for_each(|_| length(0));
+    (281..285).for_each(|_| length(6));
+    // The two greatest distances have 2 bits, so the first of them is 00; four more have 3.
+    (0..24).for_each(|_| length(0));
+    [3, 3, 3, 3, 2, 2].into_iter().for_each(length);
+    // 6 bits, 5 more, 2 for the distance and 13 more: 26, of which none is here.
+    assert_eq!(bits.len() % 8, 0, "the tail begins behind the codes");
+    let byte = |bits: &[bool]| bits.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit));
+    let codes: Vec<u8> = bits.chunks(8).map(byte).collect();
+
+    let mut face = face(Role::Client, agreed(OFFER));
+    let mut bytes = Deflater::new(9).deflate(&vec![0; 30_000]);
+    bytes.extend(codes);
+    face.feed(&frame(Role::Server, 4, OpCode::Binary, true, &bytes), || 1000, start_of_time());
+    assert_eq!(face.messages, []);
+    let Some(Ending::Failed(error)) = face.machine.outcome() else { panic!("it was taken") };
+    assert_eq!(error.close_code().get(), 1007);
+}
+
+/// Nothing arrives any more behind a fault or a Close frame: what was inflated goes, and the context with it.
+#[test]
+fn a_connection_that_ended_keeps_no_context() {
+    let bomb = Deflater::new(9).deflate(&vec![0; 3_000_000]);
+    let begun = frame(Role::Server, 4, OpCode::Binary, false, &bomb);
+    let fault = frame(Role::Server, 2, OpCode::Continuation, true, b"");
+    let hello = frame(Role::Server, 4, OpCode::Text, true, b"\xf2\x48\xcd\xc9\xc9\x07\x00");
+    let close = frame(Role::Server, 0, OpCode::Close, true, &1000_u16.to_be_bytes());
+    for (name, bytes) in [("a fault", [begun, fault].concat()), ("a Close frame", [hello, close].concat())] {
+        let mut face = face(Role::Client, agreed(OFFER));
+        face.feed(&bytes, || 1000, start_of_time());
+        assert!(face.machine.outcome().is_some(), "{name}");
+        face.messages.clear();
+        face.drain();
+        face.machine.park();
+        let before = held();
+        drop(face);
+        assert!(before - held() < 4 << 10, "{name}: {} bytes", before - held());
+    }
+}
+
+/// However many connections use a thread at once, it keeps four compressors and four inflaters, and uses them again.
+#[test]
+fn a_thread_keeps_four_of_each() {
+    std::thread::spawn(|| {
+        let parameters = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        let round = || {
+            let mut faces: Vec<_> = (0..10).map(|_| face(Role::Client, agreed(parameters))).collect();
+            let text = payload_of(300);
+            let bytes = Deflater::new(6).deflate(&text);
+            let (begin, end) = bytes.split_at(20);
+            let begin = frame(Role::Server, 4, OpCode::Text, false, begin);
+            let end = frame(Role::Server, 0, OpCode::Continuation, true, &end[..end.len() - 4]);
+            for face in &mut faces {
+                face.feed(&begin, || 1000, start_of_time());
+                let part = Payload::Borrowed(&text);
+                face.machine.send_part(Kind::Text, part, false, &mut same_key).expect("open");
+            }
+            for face in &mut faces {
+                face.feed(&end, || 1000, start_of_time());
+                face.machine
+                    .send_part(Kind::Text, Payload::Borrowed(&text), true, &mut same_key)
+                    .expect("open");
+                face.drain();
+                assert_eq!(face.messages.len(), 1);
+            }
+        };
+        let before = held();
+        round();
+        let kept = held() - before;
+        let four = 4 * (47_552 + 279_680);
+        assert!((four..four + (160 << 10)).contains(&kept), "{kept}");
+        // A message takes one of the inflaters that are there.
+        let mut face = face(Role::Client, agreed(parameters));
+        let hello = frame(Role::Server, 4, OpCode::Text, true, b"\xf2\x48\xcd\xc9\xc9\x07\x00");
+        let ((), peak) = peak_of(|| face.feed(&hello, || 1000, start_of_time()));
+        assert!(peak < 47_552, "{peak} bytes");
+    })
+    .join()
+    .expect("no panic");
+}
+
 /// A repetition that lies farther back than the window is not found, and one that lies within it is.
 #[test]
 fn a_small_window_is_kept_to() {
     let mut rng = Rng::new();
+    let new = machine;
     for bits in 10..=15_u8 {
         let level = Deflate::default().level(9);
         let answered = format!("permessage-deflate; client_max_window_bits={bits}");
@@ -365,6 +570,11 @@ fn a_small_window_is_kept_to() {
                 taken_by_client(level.client_max_window_bits(bits), "permessage-deflate"),
             ),
         ] {
+            // A compressor that nobody needs any more lies there, with another window.
+            let mut other = new(role, agreed_with(level, OFFER));
+            let noise = rng.bytes(100);
+            other.send(Kind::Binary, Payload::Borrowed(&noise), &mut same_key).expect("open");
+            assert_eq!(frames(&drain(&mut other))[0].header.rsv, 0);
             let mut size = |distance: usize| {
                 let mut bytes = rng.bytes(distance);
                 bytes.extend_from_within(..240);
@@ -636,9 +846,14 @@ fn a_bomb_takes_no_more_than_the_limit() {
 /// With a small limit too, where the inflater itself is the largest part.
 #[test]
 fn a_bomb_and_a_small_limit() {
-    for limit in [0, 1, 1000, 4096, 5000, 33_000, 70_000] {
+    // And what is as large as its frame, whose length is the first guess.
+    let noise = |limit: u64| Rng::new().bytes(usize::try_from(limit + limit / 8).expect("small") + 10);
+    for (limit, message) in [0, 1, 1000, 4096, 5000, 14_000, 33_000, 70_000]
+        .into_iter()
+        .flat_map(|limit| [(limit, vec![0; 3_000_000]), (limit, noise(limit))])
+    {
         std::thread::spawn(move || {
-            let bomb = Deflater::new(9).deflate(&vec![0; 3_000_000]);
+            let bomb = Deflater::new(9).deflate(&message);
             let bytes = frame(Role::Server, 4, OpCode::Binary, true, &bomb[..bomb.len() - 4]);
             let ((), peak) = peak_of(|| {
                 let mut config = Config::default();
