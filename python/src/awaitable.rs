@@ -72,6 +72,13 @@ struct Object<T> {
     operation: ManuallyDrop<T>,
 }
 
+/// What `am_send` is to be: the limited API has the slot, and the bindings no name for this then.
+type SendFunction = unsafe extern "C" fn(
+    *mut ffi::PyObject,
+    *mut ffi::PyObject,
+    *mut *mut ffi::PyObject,
+) -> ffi::PySendResult;
+
 /// Memory of awaitables that is kept for the next ones: a loop over messages needs one again and again.
 const SPARE: usize = 16;
 
@@ -104,7 +111,7 @@ impl AwaitableType {
             (ffi::Py_tp_iter, itself as ffi::getiterfunc as *mut c_void),
             (ffi::Py_tp_iternext, next::<T> as ffi::iternextfunc as *mut c_void),
             (ffi::Py_am_await, itself as ffi::unaryfunc as *mut c_void),
-            (ffi::Py_am_send, am_send::<T> as ffi::sendfunc as *mut c_void),
+            (ffi::Py_am_send, am_send::<T> as SendFunction as *mut c_void),
             // The type keeps a pointer to its methods for as long as it lives, which is for ever.
             (ffi::Py_tp_methods, Box::leak(Box::new(methods)).as_mut_ptr().cast()),
         ];

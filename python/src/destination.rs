@@ -8,6 +8,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::resize::resized;
 use crate::text;
 use crate::wire::Wire;
 
@@ -35,11 +36,6 @@ pub(crate) struct Growing {
     size: usize,
 }
 
-unsafe extern "C" {
-    // Public API of CPython ("Bytes Objects"), which the bindings do not export.
-    fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, size: ffi::Py_ssize_t) -> std::ffi::c_int;
-}
-
 impl Growing {
     fn new(py: Python<'_>, size: usize) -> PyResult<Self> {
         let length = ffi::Py_ssize_t::try_from(size).expect("within the limit on messages");
@@ -54,16 +50,10 @@ impl Growing {
     fn resize(&mut self, py: Python<'_>, size: usize) -> PyResult<()> {
         let length = ffi::Py_ssize_t::try_from(size).expect("within the limit on messages");
         let empty = PyBytes::new(py, b"").unbind().into_any();
-        let mut object = std::mem::replace(&mut self.object, empty).into_ptr();
-        // SAFETY: the only reference is ours (the invariant), and it is given away by `into_ptr`. On failure the old object is freed,
-        // `object` is null, and an exception is set; `self` then holds empty bytes and is not used further.
-        unsafe {
-            if _PyBytes_Resize(&raw mut object, length) != 0 {
-                self.size = 0;
-                return Err(PyErr::fetch(py));
-            }
-            self.object = Bound::from_owned_ptr(py, object).unbind();
-        }
+        let object = std::mem::replace(&mut self.object, empty);
+        self.size = 0;
+        // SAFETY: the only reference is ours (the invariant). On failure `self` holds empty bytes.
+        self.object = unsafe { resized(py, object, length)? }.unbind();
         self.size = size;
         Ok(())
     }
@@ -72,7 +62,7 @@ impl Growing {
         // SAFETY: the object has `size` bytes and no other user (the invariant), so they are ours to write; uninitialised ones are
         // seen as such.
         unsafe {
-            let start = ffi::PyBytes_AS_STRING(self.object.as_ptr()).cast_mut();
+            let start = ffi::PyBytes_AsString(self.object.as_ptr());
             std::slice::from_raw_parts_mut(start.cast(), self.size)
         }
     }

@@ -3,6 +3,8 @@
 //!
 //! No tokio and no thread: the socket is ours, the event loop says when it can be read or written, and the machine runs inside
 //! that callback. What this converts has no rules of its own; those stand in the library.
+//!
+//! `limited/` has what the limited API (feature `abi3`) does in another way, file by file.
 
 mod accepting;
 mod awaitable;
@@ -12,6 +14,7 @@ mod clock;
 mod close_code;
 mod connecting;
 mod connection;
+#[cfg_attr(feature = "abi3", path = "limited/context.rs")]
 mod context;
 mod cork;
 mod destination;
@@ -27,9 +30,12 @@ mod operations;
 mod payload;
 mod pump;
 mod raw;
+#[cfg_attr(feature = "abi3", path = "limited/resize.rs")]
+mod resize;
 mod settings;
 mod socket;
 mod streams;
+#[cfg_attr(feature = "abi3", path = "limited/text.rs")]
 mod text;
 mod tls;
 mod turn;

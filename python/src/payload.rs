@@ -7,6 +7,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use crate::text;
+
 /// Above this size the UTF-8 of a `str` is made for the call and dropped after it; below, Python keeps it in the `str`, which
 /// is faster where one text is sent often.
 const KEEPS_UTF8: usize = 64 << 10;
@@ -17,8 +19,8 @@ pub(crate) fn with_bytes<R>(message: &Bound<'_, PyAny>, call: impl FnOnce(bool, 
     if let Ok(bytes) = message.cast::<PyBytes>() {
         return Ok(call(false, bytes.as_bytes()));
     }
-    if let Ok(text) = message.cast::<PyString>() {
-        return with_utf8(text, call);
+    if let Ok(message) = message.cast::<PyString>() {
+        return with_utf8(message, call);
     }
     with_buffer(message, call)
 }
@@ -32,14 +34,12 @@ pub(crate) fn is_message(message: &Bound<'_, PyAny>) -> bool {
         || unsafe { ffi::PyObject_CheckBuffer(message.as_ptr()) } != 0
 }
 
-fn with_utf8<R>(text: &Bound<'_, PyString>, call: impl FnOnce(bool, &[u8]) -> R) -> PyResult<R> {
-    // SAFETY: a str that is held meanwhile.
-    let is_ascii = unsafe { ffi::PyUnicode_IS_ASCII(text.as_ptr()) } != 0;
-    if is_ascii || text.len()? <= KEEPS_UTF8 {
+fn with_utf8<R>(message: &Bound<'_, PyString>, call: impl FnOnce(bool, &[u8]) -> R) -> PyResult<R> {
+    if text::lies_as_utf8(message) || message.len()? <= KEEPS_UTF8 {
         // Fails for lone surrogates, which UTF-8 cannot say: Python's UnicodeEncodeError tells where.
-        return Ok(call(true, text.to_str()?.as_bytes()));
+        return Ok(call(true, message.to_str()?.as_bytes()));
     }
-    Ok(call(true, text.encode_utf8()?.as_bytes()))
+    Ok(call(true, message.encode_utf8()?.as_bytes()))
 }
 
 /// Any other object with a buffer: `bytearray`, `memoryview`, arrays.

@@ -24,6 +24,13 @@ pub(crate) fn decode<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, P
     }
 }
 
+/// Whether a `str` is UTF-8 as it lies in memory: ASCII is.
+#[inline]
+pub(crate) fn lies_as_utf8(text: &Bound<'_, PyString>) -> bool {
+    // SAFETY: a str that is held meanwhile.
+    unsafe { ffi::PyUnicode_IS_ASCII(text.as_ptr()) != 0 }
+}
+
 /// How many characters there are, and the highest byte, which tells the widest of them.
 fn measure(utf8: &[u8]) -> (usize, u8) {
     let mut continuations = 0;
