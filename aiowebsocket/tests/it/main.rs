@@ -10,3 +10,4 @@ mod rfc;
 mod soak;
 mod support;
 mod tidy;
+mod translation;
