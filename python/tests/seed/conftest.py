@@ -6,9 +6,11 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 import uvloop
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -46,7 +48,26 @@ async def _end_tasks() -> None:
 @pytest.fixture(scope="session")
 def echo() -> Iterator[str]:
     """Host and port of an echo server that is not ours."""
-    with subprocess.Popen([sys.executable, PROGRAMS / "echo.py"], stdout=subprocess.PIPE, text=True) as server:
+    with _echo() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def secure_echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The same over TLS, and a file with the authority that signed its certificate."""
+    folder = tmp_path_factory.mktemp("echo")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    with _echo(str(folder / "server.pem")) as address:
+        yield address, folder / "authority.pem"
+
+
+@contextmanager
+def _echo(*arguments: str) -> Iterator[str]:
+    with subprocess.Popen(
+        [sys.executable, PROGRAMS / "echo.py", *arguments], stdout=subprocess.PIPE, text=True
+    ) as server:
         assert server.stdout is not None
         try:
             yield f"127.0.0.1:{server.stdout.readline().strip()}"

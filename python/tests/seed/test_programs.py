@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -21,24 +22,40 @@ def interruptible() -> None:
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize(
-    ("program", "host"),
+    ("program", "scheme"),
     [
-        ("ws.py", "echo.websocket.org"),
-        ("headers.py", "123.207.167.163:9010"),
-        ("union_header.py", "123.207.167.163:9010"),
+        ("ws.py", "ws"),
+        ("headers.py", "ws"),
+        ("union_header.py", "ws"),
+        ("wss.py", "wss"),
+        # The same lines with another address.
+        ("ws.py", "wss"),
+        ("headers.py", "wss"),
+        ("union_header.py", "wss"),
     ],
 )
-def test_a_program_runs_as_printed(loop: str, program: str, host: str, echo: str, tmp_path: Path) -> None:
+def test_a_program_runs_as_printed(
+    loop: str, program: str, scheme: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     printed = (PROGRAMS / program).read_text()
-    assert f"remote = 'ws://{host}" in printed
+    remote = re.search(r"^    remote = '(wss?)://([^/']+)", printed, re.MULTILINE)
+    assert remote is not None
+    environment = dict(os.environ)
+    if scheme == "wss":
+        host, authority = request.getfixturevalue("secure_echo")
+        # Where OpenSSL and who follows it look for what the machine trusts.
+        environment["SSL_CERT_FILE"] = str(authority)
+    else:
+        host = request.getfixturevalue("echo")
     copy = tmp_path / program
-    copy.write_text(printed.replace(host, echo))
+    copy.write_text(printed.replace(f"{remote[1]}://", f"{scheme}://").replace(remote[2], host))
 
     with subprocess.Popen(
         [sys.executable, "-u", PROGRAMS / "run.py", loop, copy],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=environment,
         preexec_fn=interruptible,
     ) as running:
         assert running.stdout is not None
