@@ -431,6 +431,8 @@ def _engine(
         if not opening.is_secure:
             raise ValueError("ssl= is for wss:// addresses, and this is ws://")
         return context
+    if context is True and not opening.is_secure:
+        raise ValueError("ssl=True, and the address is ws://: use wss://, or leave ssl out")
     if context is False and opening.is_secure:
         raise ValueError("ssl=False, and the address is wss://: use ws://, or leave ssl out")
     return None if tls is None else tls._tls

@@ -102,6 +102,20 @@ def link(loop, server):
     return loop.run_until_complete(Link.open(server))
 
 
+@pytest.fixture
+def naps(monkeypatch):
+    """Sleeps that are told and not slept."""
+    slept = []
+    sleep = asyncio.sleep
+
+    async def nap(seconds):
+        slept.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", nap)
+    return slept
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
     if not inspect.iscoroutinefunction(pyfuncitem.obj):

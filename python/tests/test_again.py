@@ -13,20 +13,6 @@ BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 100\r\nContent-Length:
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
 
-@pytest.fixture
-def naps(monkeypatch):
-    """Sleeps that are told and not slept."""
-    slept = []
-    sleep = asyncio.sleep
-
-    async def nap(seconds):
-        slept.append(seconds)
-        await sleep(0)
-
-    monkeypatch.setattr(asyncio, "sleep", nap)
-    return slept
-
-
 def again(uri, **options):
     """What ``async for`` goes over, closed at the end and not when the collector finds it."""
     return aclosing(aiowebsocket.connect(uri, **options).__aiter__())

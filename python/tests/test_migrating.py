@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import logging
 import re
+import ssl
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+import trustme
 import websockets
 from websockets.asyncio import client as theirs
 from websockets.sync import client as theirs_sync
@@ -17,8 +19,9 @@ from websockets.datastructures import MultipleValuesError
 import aiowebsocket
 import aiowebsocket.sync
 from friendly import serving
-from support import CLOSE, CONTINUATION, PATIENCE, PING, TEXT, arrived, binary, close, frame, text, turn
+from support import CLOSE, CONTINUATION, PATIENCE, PING, TEXT, arrived, binary, close, frame, run_python, text, turn
 from test_sync import Serving, Thread, a_moment, echo
+from tls import Server as TlsServer, server_context
 
 pytestmark = pytest.mark.skipif(sys.version_info[:2] != (3, 12), reason="other libraries are compared on one CPython")
 
@@ -58,7 +61,7 @@ def on_asyncio(loop_kind):
 
 def test_each_row_has_its_test():
     rows = re.findall(r"^\|.*\| `(\w+)` \|$", PAGE, re.MULTILINE)
-    assert len(rows) == 24
+    assert len(rows) == 31
     for row in rows:
         assert f"test_{row}" in globals(), row
 
@@ -249,28 +252,193 @@ async def test_dict(server, side):
 
 
 @SIDES
-async def test_again(server, side):
-    """A connection that was closed cleanly comes again after the first delay, which is made short here."""
+async def test_ssl(side, tmp_path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    async with TlsServer(server_context(authority, "one.example")) as server:
+        # Neither end of this server and of `websockets` ends TCP before the other.
+        async with connect(side, server.uri, ssl=context, server_hostname="one.example", close_timeout=0.1) as ws:
+            await ws.send("hello")
+            assert await ws.recv() == "hello"
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await connect(side, server.uri, ssl=context, server_hostname="other.example")
+        for ssl_option in (context, True):
+            with pytest.raises(ValueError):
+                await connect(side, server.uri.replace("wss", "ws"), ssl=ssl_option)
+
+
+@SIDES
+async def test_trust(side, tmp_path):
+    """In a process of its own, since the trust store is read once a process."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    package = "websockets" if side == "theirs" else "aiowebsocket"
+    program = f"""
+        import asyncio, ssl, sys
+        from {package} import connect
+
+        async def main():
+            try:
+                async with connect(sys.argv[1], proxy=None, close_timeout=0.1) as ws:
+                    await ws.send("hello")
+                    print(await ws.recv())
+            except ssl.SSLCertVerificationError as error:
+                print(type(error).__name__)
+
+        asyncio.run(main())
+    """
+    async with TlsServer(server_context(authority)) as server:
+        program = program.replace("sys.argv[1]", repr(server.uri))
+        store = str(tmp_path / "ca.pem")
+        trusted = await asyncio.to_thread(run_python, program, SSL_CERT_FILE=store)
+        assert trusted == (0, "hello\n", "")
+        strange = await asyncio.to_thread(run_python, program)
+        assert strange == (0, "SSLCertVerificationError\n" if side == "theirs" else "CertificateError\n", "")
+    assert issubclass(aiowebsocket.CertificateError, ssl.SSLCertVerificationError)
+
+
+@SIDES
+@pytest.mark.parametrize("way", ["environment", "address", "none"])
+async def test_proxy(server, side, way, monkeypatch):
+    here = f"http://127.0.0.1:{server.port}"
+    options = {"environment": {}, "address": {"proxy": here}, "none": {"proxy": None}}[way]
+    if way != "address":
+        monkeypatch.setenv("http_proxy", here if way == "environment" else "http://127.0.0.1:1")
     package = theirs if side == "theirs" else aiowebsocket
-    opened = 0
+    uri = server.uri if way == "none" else "ws://server.example/"
 
-    async def follow():
-        nonlocal opened
-        async for ws in package.connect(server.uri, **(THEIRS if side == "theirs" else {"process_exception": lambda _: None})):
-            opened += 1
-            with contextlib.suppress(ConnectionError, websockets.ConnectionClosed):
-                await ws.recv()
-            if opened == 2:
-                return
+    async def opening():
+        return await package.connect(uri, **options)
 
-    following = asyncio.ensure_future(follow())
-    for _ in range(2):
-        peer = await server.accept()
-        await peer.answer()
-        peer.say(close(1001))
-        await peer.frame()
-        peer.shut()
-    await following
+    task = asyncio.ensure_future(opening())
+    peer = await server.accept()
+    if way != "none":
+        assert (await peer.head()).startswith("CONNECT server.example:80 HTTP/1.1")
+        peer.say(b"HTTP/1.1 200 OK\r\n\r\n")
+    await peer.answer()
+    await left(await task, peer)
+
+
+@SIDES
+async def test_socks(server, side):
+    if side == "theirs":
+        # Another package here needs that one too.
+        status, said, complaints = await asyncio.to_thread(run_python, """
+            import asyncio, sys
+            sys.modules["python_socks"] = None
+            from websockets.asyncio.client import connect
+
+            async def main():
+                try:
+                    await connect("ws://server.example/", proxy="socks5h://127.0.0.1:1")
+                except ImportError as error:
+                    print(error)
+
+            asyncio.run(main())
+        """)
+        assert (status, complaints) == (0, "") and "requires python-socks" in said
+        return
+
+    async def opening():
+        return await aiowebsocket.connect("ws://server.example/", proxy=f"socks5h://127.0.0.1:{server.port}")
+
+    task = asyncio.ensure_future(opening())
+    peer = await server.accept()
+    assert await peer.exactly(3) == b"\x05\x01\x00"
+    peer.say(b"\x05\x00")
+    assert await peer.exactly(5 + 14 + 2) == b"\x05\x01\x00\x03\x0eserver.example\x00\x50"
+    peer.say(b"\x05\x00\x00\x01" + bytes(6))
+    await peer.answer()
+    await left(await task, peer)
+
+
+async def followed(side, server, answers, most=None, **options):
+    """Each connection of an ``async for`` gets one of these, the status of a refusal or a close code. Gives the close codes that were
+    seen, by default until no more come, and the error that ended the loop, if one did."""
+    package = theirs if side == "theirs" else aiowebsocket
+    if side == "theirs":
+        options |= THEIRS
+    most = most or sum(answer >= 1000 for answer in answers)
+
+    async def serve():
+        for answer in answers:
+            peer = await server.accept()
+            if answer < 1000:
+                await peer.head()
+                peer.say(f"HTTP/1.1 {answer} No\r\nRetry-After: 100\r\nContent-Length: 0\r\n\r\n".encode())
+            else:
+                await peer.answer()
+                peer.say(close(answer))
+                await peer.frame()
+            peer.shut()
+
+    serving = asyncio.ensure_future(serve())
+    codes = []
+    # The keep-alive of either sleeps.
+    following = package.connect(server.uri, ping_interval=None, **options).__aiter__()
+    async with contextlib.aclosing(following):
+        try:
+            async for ws in following:
+                with contextlib.suppress(aiowebsocket.ConnectionClosed, websockets.ConnectionClosed):
+                    await ws.recv()
+                await ws.wait_closed()
+                codes.append(ws.close_code)
+                if len(codes) == most:
+                    break
+        except Exception as error:
+            codes.append(error)
+    await serving
+    return codes
+
+
+@SIDES
+async def test_again(server, side, naps):
+    assert await followed(side, server, [1001, 1011, 1000]) == [1001, 1011, 1000]
+    if side == "theirs":
+        assert naps == []
+        assert await followed(side, server, [1008, 1000]) == [1008, 1000]
+    else:
+        first, second = naps
+        assert 0 <= first <= 5 and 2.5 <= second <= 5
+        code, error = await followed(side, server, [1008], most=2)
+        assert code == 1008 and isinstance(error, aiowebsocket.ConnectionClosedError)
+
+
+@SIDES
+async def test_refusals(server, side, naps):
+    package = websockets if side == "theirs" else aiowebsocket
+    unlike = [501, 408, 425, 429]
+    for refusal in [500, 502, 503, 504] + (unlike if side == "ours" else []):
+        assert await followed(side, server, [refusal, 1000]) == [1000]
+    assert all(nap >= 100 for nap in naps) == (side == "ours")
+    for refusal in [401, 404] + (unlike if side == "theirs" else []):
+        (error,) = await followed(side, server, [refusal])
+        assert isinstance(error, package.InvalidStatus)
+
+
+@SIDES
+async def test_refusals_where_nobody_listens(server, side, naps):
+    following = connect(side, server.uri).__aiter__()
+    server.listener.close()
+    trying = asyncio.ensure_future(following.__anext__())
+    while sum(nap > 0 for nap in naps) < 3:
+        assert not trying.done()
+        await turn()
+    trying.cancel()
+    await asyncio.wait([trying])
+
+
+@SIDES
+async def test_process_exception(server, side, naps):
+    told = []
+    codes = await followed(side, server, [404, 1011, 1000], process_exception=told.append)
+    assert codes == [1011, 1000]
+    package = websockets if side == "theirs" else aiowebsocket
+    kinds = [package.InvalidStatus] if side == "theirs" else [package.InvalidStatus, package.ConnectionClosedError]
+    assert [type(error) for error in told] == kinds
+    ours = KeyError("no more")
+    assert await followed(side, server, [503], process_exception=lambda error: ours) == [ours]
 
 
 @SIDES

@@ -210,8 +210,9 @@ async def test_arguments_that_contradict_each_other(ca_file):
     context = ssl.create_default_context()
     with pytest.raises(ValueError, match="two ways"):
         aiowebsocket.connect("wss://example.com/", ssl=context, tls=TLS())
-    with pytest.raises(ValueError, match="wss://"):
-        aiowebsocket.connect("ws://example.com/", ssl=context)
+    for does_tls in (context, True):
+        with pytest.raises(ValueError, match="wss://"):
+            aiowebsocket.connect("ws://example.com/", ssl=does_tls)
     with pytest.raises(ValueError, match="ssl=False"):
         aiowebsocket.connect("wss://example.com/", ssl=False)
     with pytest.raises(TLSError):

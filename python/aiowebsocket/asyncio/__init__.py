@@ -1,0 +1,1 @@
+"""Where programs written for the package ``websockets`` look for its client: ``aiowebsocket.asyncio.client``."""
