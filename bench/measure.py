@@ -57,6 +57,10 @@ class Servers:
         address = addresses[self.which(workload)]
         return [*self.program(client), workload.removesuffix("-same"), str(size), str(count), address]
 
+    def environment(self, workload):
+        """The environment of a client: it names the certificate of the server that it is going to talk to."""
+        return os.environ | {"BENCH_CERTIFICATE": str(self.certificates[self.which(workload)])}
+
     @staticmethod
     def which(workload):
         """The server on the client's processor, or the other."""
@@ -66,15 +70,17 @@ class Servers:
         """One run; what the client says, its answer checked."""
         pin = ["taskset", "-c", str(self.CLIENT_CPU)] if pinned else []
         command = [*pin, *before, *self.command(client, workload, size, count)]
-        environment = os.environ | {"BENCH_CERTIFICATE": str(self.certificates[self.which(workload)])}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=self.environment(workload))
         if done.returncode != 0:
             raise Wrong(f"{client} {workload} {size}: {done.stderr.strip()[-600:]}")
         said = json.loads(done.stdout)
         got = f"{said['messages']} {said['bytes']} {said['checksum']}"
         wanted = expected(workload, size, count)
-        if workload != "memory" and got != wanted:
+        if not workload.endswith("memory") and got != wanted:
             raise Wrong(f"{client} {workload} {size}: received {got}, expected {wanted}")
+        # Where each of many connections got that.
+        for sum_up in ("messages", "bytes"):
+            said[sum_up] *= said.get("connections", 1)
         return said
 
 
@@ -116,13 +122,13 @@ def measure_times(servers, plan, rounds, rows):
         progress(f"round {turn + 1} of {rounds}: {time.monotonic() - started:.0f} s")
 
 
-def measure_memory(program, clients, connections, size, rows):
+def measure_memory(program, clients, connections, size, rows, workload="memory"):
     for client in clients:
         # Servers of its own: thousands of threads that end would disturb the next client.
         with Servers(program) as servers:
-            said = servers.run(client, "memory", size, connections, pinned=False)
+            said = servers.run(client, workload, size, connections, pinned=False)
         for what in ("idle", "used"):
-            rows.append(counted(what, client, "memory", size, said[f"{what}_kib"]))
+            rows.append(counted(what, client, workload, size, said[f"{what}_kib"]))
 
 
 def counted(what, client, workload, size, value):

@@ -258,7 +258,8 @@ static Py_ssize_t cut(Cutter *self, PyObject *n, Take take, PyObject *to)
         }
         if (self->end - at - skip < len)
             break;
-        if (take(self, (head[0] & 15) == 1, head + skip, len, to) < 0)
+        /* What is compressed is no text yet. */
+        if (take(self, (head[0] & 0x4f) == 1, head + skip, len, to) < 0)
             return -1;
         at += skip + len;
         frames++;

@@ -1,5 +1,5 @@
 """aiohttp's client: `receive` and `send_bytes` awaited. No limit on a message or on connections; compression is off by
-default."""
+default, and on where the server compresses."""
 
 from aiohttp import ClientSession, TCPConnector
 
@@ -10,7 +10,8 @@ class Client:
 
     async def open(self, run):
         Client.session = Client.session or ClientSession(connector=TCPConnector(limit=0))
-        self.ws = await self.session.ws_connect(run.uri, max_msg_size=0)
+        compress = 15 if run.kind == "deflate" else 0
+        self.ws = await self.session.ws_connect(run.uri, max_msg_size=0, compress=compress, ssl=run.context or True)
 
     async def echo(self, run):
         send, receive, see = self.ws.send_bytes, self.ws.receive, run.see

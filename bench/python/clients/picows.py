@@ -49,7 +49,7 @@ class Line(Listener):
 class Client:
     async def open(self, run):
         listener = {"burst-text": Text, "burst-binary": Bytes, "send": Line}.get(run.workload, Echoes)
-        self.transport, self.listener = await ws_connect(listener, run.uri, max_frame_size=1 << 30)
+        self.transport, self.listener = await ws_connect(listener, run.uri, max_frame_size=1 << 30, ssl_context=run.context)
 
     async def echo(self, run):
         self.listener.begin(run)

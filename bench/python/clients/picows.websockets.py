@@ -1,4 +1,6 @@
-"""picows' copy of the interface of websockets. No compression and no limit on a message, otherwise the defaults."""
+"""picows' copy of the interface of websockets. No limit on a message, and compression only where the server compresses, otherwise the
+defaults. Over TLS its queue has no limit: with one, reading is paused in a burst and what TLS holds then is never given out, so that
+it waits for ever."""
 
 from picows.websockets.asyncio.client import connect
 
@@ -7,5 +9,7 @@ from harness import Awaited
 
 class Client(Awaited):
     async def open(self, run):
-        ws = await connect(run.uri, compression=None, max_size=None)
+        options = {"ssl": run.context, "max_queue": None} if run.tls else {}
+        compression = "deflate" if run.kind == "deflate" else None
+        ws = await connect(run.uri, compression=compression, max_size=None, **options)
         self.send, self.recv = ws.send, ws.recv

@@ -1,10 +1,16 @@
-"""The floor: a bare `asyncio.BufferedProtocol` and callbacks, frames cut in C and looked at where they lie."""
+"""The floor: a bare `asyncio.BufferedProtocol` and callbacks, frames cut in C and looked at where they lie. TLS is that of the event
+loop; what is compressed goes through Python's zlib."""
 
 import asyncio
+import functools
+import zlib
 
 from native import frame
 
-from harness import cutter, upgraded
+from harness import connected, cutter, judge, request, upgraded
+
+# What a sender leaves away at the end of each message (RFC 7692 7.2.1).
+TAIL = b"\x00\x00\xff\xff"
 
 
 class Protocol(asyncio.BufferedProtocol):
@@ -46,19 +52,72 @@ class Receives(Protocol):
             self.done.set_result(None)
 
 
+class Inflates(Protocol):
+    """An object a message, because zlib makes one."""
+
+    def begin(self, run):
+        super().begin(run)
+        self.inflate = zlib.decompressobj(-zlib.MAX_WBITS).decompress
+
+    def on_message(self, message):
+        if self.see(str(self.inflate(message + TAIL), "ascii")):
+            self.done.set_result(None)
+
+    def buffer_updated(self, n):
+        self.cutter.call(n, self.on_message)
+
+
 class Line(Protocol):
     def buffer_updated(self, n):
         # The only frame that comes, short and unmasked.
         self.done.set_result(bytes(self.cutter)[2:n].decode())
 
 
+@functools.cache
+def sliceable(protocol):
+    """The same with a buffer that asyncio's TLS can slice."""
+
+    class Sliceable(protocol):
+        def get_buffer(self, hint):
+            return memoryview(self.cutter)
+
+    return Sliceable
+
+
+class Opens(asyncio.BufferedProtocol):
+    """The opening handshake, where it goes through the event loop's TLS."""
+
+    def connection_made(self, transport):
+        self.room, self.head = memoryview(bytearray(4 << 10)), b""
+        self.done = asyncio.get_running_loop().create_future()
+
+    def get_buffer(self, hint):
+        return self.room
+
+    def buffer_updated(self, n):
+        self.head += self.room[:n]
+        if self.head.endswith(b"\r\n\r\n"):
+            self.done.set_result(None)
+
+
 class Client:
-    protocols = {"burst-binary": Receives, "burst-text": Receives, "send": Line}
+    protocols = {"burst-binary": Receives, "burst-text": Receives, "burst-deflate": Inflates, "send": Line}
 
     async def open(self, run):
         protocol = self.protocols.get(run.workload, Echoes)
         loop = asyncio.get_running_loop()
-        _, self.protocol = await loop.create_connection(protocol, sock=upgraded(run))
+        if run.tls:
+            transport, opens = await loop.create_connection(
+                Opens, sock=connected(run), ssl=run.context, server_hostname="127.0.0.1"
+            )
+            transport.write(request(run))
+            await opens.done
+            judge(opens.head)
+            self.protocol = sliceable(protocol)()
+            transport.set_protocol(self.protocol)
+            self.protocol.connection_made(transport)
+        else:
+            _, self.protocol = await loop.create_connection(protocol, sock=upgraded(run))
 
     async def echo(self, run):
         self.protocol.begin(run)

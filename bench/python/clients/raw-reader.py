@@ -1,10 +1,14 @@
-"""A floor without the loop's transports: a socket of its own, `add_reader`, `recv_into` and `send`."""
+"""A floor without the loop's transports: a socket of its own, `add_reader`, `recv_into` and `send`. Over TLS it is Python's `SSLSocket`,
+which reads one record at a time."""
 
 import asyncio
+import ssl
 
 from native import frame
 
 from harness import cutter, upgraded
+
+BLOCKED = BlockingIOError, ssl.SSLWantWriteError
 
 
 class Client:
@@ -13,7 +17,18 @@ class Client:
         self.socket.setblocking(False)
         self.loop = asyncio.get_running_loop()
         on_readable = {"echo": self.on_echo, "memory": self.on_echo, "send": self.on_line}.get(run.workload, self.on_burst)
-        self.loop.add_reader(self.socket, on_readable)
+        self.loop.add_reader(self.socket, self.by_records(on_readable) if run.tls else on_readable)
+
+    @staticmethod
+    def by_records(on_readable):
+        def on_record():
+            # What the kernel still has makes the event loop call again.
+            try:
+                on_readable()
+            except ssl.SSLWantReadError:
+                pass
+
+        return on_record
 
     def begin(self, run):
         self.cutter, self.outgoing, self.left = cutter(run), run.outgoing(), run.count
@@ -38,10 +53,21 @@ class Client:
         """All of it now, or a future that is done when the rest has left."""
         try:
             sent = self.socket.send(out)
-        except BlockingIOError:
+        except BLOCKED:
             sent = 0
         if sent < len(out):
-            return asyncio.ensure_future(self.loop.sock_sendall(self.socket, memoryview(out)[sent:]))
+            return asyncio.ensure_future(self.write_rest(memoryview(out)[sent:]))
+
+    async def write_rest(self, out):
+        while out:
+            writable = asyncio.Event()
+            self.loop.add_writer(self.socket, writable.set)
+            await writable.wait()
+            self.loop.remove_writer(self.socket)
+            try:
+                out = out[self.socket.send(out) :]
+            except BLOCKED:
+                pass
 
     async def echo(self, run):
         self.begin(run)

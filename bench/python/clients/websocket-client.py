@@ -7,7 +7,8 @@ from websocket import create_connection
 
 class Client:
     def open(self, run):
-        self.ws = create_connection(run.uri, sockopt=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)])
+        tls = {"context": run.context} if run.tls else None
+        self.ws = create_connection(run.uri, sockopt=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)], sslopt=tls)
 
     def echo(self, run):
         send, recv, see = self.ws.send_binary, self.ws.recv, run.see

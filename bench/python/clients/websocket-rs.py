@@ -1,4 +1,5 @@
-"""websocket-rs: `recv` awaited, `send` not. A message is a view of bytes; as text it is made into a str."""
+"""websocket-rs: `recv` awaited, `send` not. A message is a view of bytes; as text it is made into a str. Compression
+only where the server compresses."""
 
 import asyncio
 
@@ -7,7 +8,7 @@ from websocket_rs import connect
 
 class Client:
     async def open(self, run):
-        self.ws = await connect(run.uri)
+        self.ws = await connect(run.uri, ssl_context=run.context, compression=run.kind == "deflate")
 
     async def echo(self, run):
         send, recv, see = self.ws.send, self.ws.recv, run.see

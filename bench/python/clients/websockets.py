@@ -1,4 +1,5 @@
-"""websockets: `recv` and `send` awaited. No compression and no limit on a message, otherwise the defaults."""
+"""websockets: `recv` and `send` awaited. No limit on a message, and compression only where the server compresses, otherwise the
+defaults."""
 
 from websockets.asyncio.client import connect
 
@@ -7,5 +8,6 @@ from harness import Awaited
 
 class Client(Awaited):
     async def open(self, run):
-        ws = await connect(run.uri, compression=None, max_size=None)
+        compression = "deflate" if run.kind == "deflate" else None
+        ws = await connect(run.uri, compression=compression, max_size=None, ssl=run.context)
         self.send, self.recv = ws.send, ws.recv

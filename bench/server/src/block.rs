@@ -21,10 +21,11 @@ pub struct Block {
 }
 
 impl Block {
-    /// All payloads, as often as it takes.
-    pub fn plain(payloads: &[Bytes], text: bool) -> Self {
+    /// All payloads, as often as it takes, or until there are `count` frames: a thousand connections that get a few each hold
+    /// no more than those.
+    pub fn plain(payloads: &[Bytes], text: bool, count: usize) -> Self {
         let mut block = Self::default();
-        while block.bytes.len() < BLOCK {
+        while block.bytes.len() < BLOCK && block.frames() < count {
             for payload in payloads {
                 put_head(&mut block.bytes, text, payload.len(), None);
                 block.push(payload);

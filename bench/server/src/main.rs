@@ -76,15 +76,15 @@ fn connection(mut stream: impl Read + Write) -> io::Result<()> {
     match words[..] {
         ["burst", kind, size, count] => {
             let kind = Kind::named(kind).expect("a kind in the path");
-            let payloads = payload::all(kind, number(size) as usize);
+            let (payloads, count) = (payload::all(kind, number(size) as usize), number(count) as usize);
             let agreed = (kind == Kind::Deflate).then(|| Agreed::of(&request));
             // Before the client's clock runs.
             let blocks = match &agreed {
                 Some(agreed) => Block::deflated(&payloads, agreed),
-                None => [Block::default(), Block::plain(&payloads, kind.is_text())],
+                None => [Block::default(), Block::plain(&payloads, kind.is_text(), count)],
             };
             accept(&mut stream, &request, agreed)?;
-            burst(stream, &blocks, number(count) as usize)
+            burst(stream, &blocks, count)
         }
         ["echo"] => {
             accept(&mut stream, &request, None)?;
