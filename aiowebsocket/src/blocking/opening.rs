@@ -163,7 +163,7 @@ impl<'a> Pump<'a> {
         match turn {
             Turn::Wrote(n) => machine.written(n),
             Turn::Read(0) => machine.receive_end(now()),
-            Turn::Read(n) => machine.receive(self.exchange.bytes(n), now()),
+            Turn::Read(_) => machine.receive(self.exchange.bytes(), now()),
             Turn::TimeIsUp => machine.handle_timeout(now()),
             Turn::Broken(error) => return Err(error),
         }

@@ -27,7 +27,7 @@ where
                     continue;
                 }
                 Turn::Read(0) => requested(accepting.receive_end()),
-                Turn::Read(n) => receive(wire, accepting, exchange.bytes(n)),
+                Turn::Read(_) => receive(wire, accepting, exchange.bytes()),
                 Turn::TimeIsUp => requested(accepting.handle_timeout(now())),
                 Turn::Broken(error) => return Err(Error::Io(error)),
             };

@@ -232,7 +232,7 @@ async fn turn<S: AsyncRead + AsyncWrite + Unpin>(
     match exchange::turn(exchange, stream, machine.output(), machine.next_timeout()).await {
         Turn::Wrote(n) => machine.written(n),
         Turn::Read(0) => machine.receive_end(now()),
-        Turn::Read(n) => machine.receive(exchange.bytes(n), now()),
+        Turn::Read(_) => machine.receive(exchange.bytes(), now()),
         Turn::TimeIsUp => machine.handle_timeout(now()),
         Turn::Broken(error) => return Err(Error::Io(error)),
     }

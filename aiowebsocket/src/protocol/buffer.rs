@@ -41,10 +41,8 @@ thread_local! {
 }
 
 /// The smallest class of at least `size` bytes, or the largest.
-#[inline]
 fn class_of(size: usize) -> u8 {
-    let doubled = size.div_ceil(SMALLEST).max(1).next_power_of_two().trailing_zeros();
-    (doubled as u8).min(CLASSES - 1)
+    (0..CLASSES - 1).find(|class| SMALLEST << class >= size).unwrap_or(CLASSES - 1)
 }
 
 /// Memory of at least `size` bytes, zeroed or used before; its length is its capacity.

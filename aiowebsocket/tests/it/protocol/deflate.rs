@@ -460,7 +460,11 @@ fn the_tail_is_not_read_as_something_else() {
     let mut bits = Vec::new();
     let mut put = |value: usize, count: usize| bits.extend((0..count).map(|bit| value >> bit & 1 == 1));
     // RFC 1951 3.2.7: a block that is not the last, with codes of its own: 285 literals and lengths, 30 distances, 18 lengths of codes.
-    (put(0, 1), put(2, 2), put(28, 5), put(29, 5), put(14, 4));
+    put(0, 1);
+    put(2, 2);
+    put(28, 5);
+    put(29, 5);
+    put(14, 4);
     // The code for lengths: 3 bits for 0 to 7, in the order of 3.2.7.
     for symbol in [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1] {
         put(if symbol < 8 { 3 } else { 0 }, 3);
