@@ -200,6 +200,9 @@ impl Connection {
                 Read::Nothing => break delivered,
             }
         };
+        if delivered == Delivered::All {
+            slf.get().state.borrow(py).pump.machine.park();
+        }
         Self::settle(slf, Some(delivered != Delivered::Full))
     }
 

@@ -1,6 +1,7 @@
 """An open connection over time: closing, pings, the window while nobody receives, whose turn it is, and the end of a process."""
 
 import asyncio
+import ctypes
 import os
 import sys
 import time
@@ -338,3 +339,38 @@ async def test_memory_stays_flat(link):
     before = sys.getallocatedblocks()
     await talk(200)
     assert sys.getallocatedblocks() - before < 500, "of 100,000 messages"
+
+
+# ---- memory
+
+
+class _Heap(ctypes.Structure):
+    """What glibc says of its heap; `used` is what the process has and did not give back."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in ("arena", "free_chunks", "fast_chunks", "maps", "mapped", "_", "fast", "used", "free", "top")
+    ]
+
+
+def _heap_used():
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = _Heap
+    heap = mallinfo2()
+    return heap.used + heap.mapped
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="this libc does not count its heap")
+async def test_a_waiting_connection_holds_no_read_buffer(server):
+    links = [await Link.open(server) for _ in range(40)]
+    await turn()
+    before = _heap_used()
+    for link in links:
+        # The beginning of a message: it waits in memory of its own size.
+        link.peer.say(frame(TEXT, "x" * 1000)[:5])
+        await arrived()
+    # The smallest read buffer has 4 KiB, and a few wait in the pool for whoever reads next.
+    assert _heap_used() - before < 40 * 1024
+    for link in links:
+        link.peer.say(frame(TEXT, "x" * 1000)[5:])
+        assert await link.ws.recv() == "x" * 1000
