@@ -271,7 +271,7 @@ impl Connection {
     pub fn received(&mut self, n: usize, now: Instant) {
         match &mut self.secure {
             None => self.input.filled(n),
-            Some(secure) => secure.layer.received(n),
+            Some(secure) => secure.received(n),
         }
         self.deadlines.heard(now);
     }

@@ -98,6 +98,9 @@ impl Connection {
             self.received_end();
             return true;
         }
+        if !secure.has_unopened() {
+            return false;
+        }
         let opened = secure.open(self.input.space(self.want));
         let is_over = secure.is_over();
         self.input.filled(opened);

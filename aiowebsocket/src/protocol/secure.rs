@@ -11,6 +11,8 @@ const SEAL_AHEAD: usize = 64 << 10;
 pub(super) struct Secure {
     pub(super) layer: Box<dyn Layer>,
     sealed: Output,
+    /// The layer may have plain bytes that were not taken: something came since it gave none.
+    unopened: bool,
     /// Plain bytes that are sealed and have not left as a whole.
     in_flight: usize,
     /// Why nothing can be opened or sealed any more.
@@ -23,7 +25,18 @@ pub(super) struct Secure {
 
 impl Secure {
     pub(super) fn new(layer: Box<dyn Layer>) -> Self {
-        Self { layer, sealed: Output::default(), in_flight: 0, error: None, ended: false, closed: false }
+        Self { layer, sealed: Output::default(), unopened: true, in_flight: 0, error: None, ended: false, closed: false }
+    }
+
+    /// `n` bytes of the socket were written to the layer's space.
+    pub(super) fn received(&mut self, n: usize) {
+        self.layer.received(n);
+        self.unopened = true;
+    }
+
+    /// Whether [`open`](Self::open) may have something. Asked first, because room for it is taken out of the pool.
+    pub(super) fn has_unopened(&self) -> bool {
+        self.unopened
     }
 
     /// More plain bytes, written to the front of `plain`; 0 where the socket must be read first.
@@ -34,6 +47,7 @@ impl Secure {
         match self.layer.open(plain) {
             Ok(unsealed) => {
                 self.ended = unsealed.is_end;
+                self.unopened = unsealed.plain > 0;
                 unsealed.plain
             }
             Err(error) => {
