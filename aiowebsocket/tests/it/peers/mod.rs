@@ -6,10 +6,13 @@
 
 mod clients;
 mod compression;
+#[cfg(feature = "tls")]
 mod daemons;
+#[cfg(feature = "tls")]
 mod fronts;
 mod pins;
 mod process;
+#[cfg(feature = "tls")]
 mod proxies;
 mod servers;
 
@@ -95,6 +98,7 @@ fn is_installed(peer: &str) -> bool {
         "bun" => local().join("node_modules/.bin/bun").exists(),
         "chromium" => chromium().exists(),
         "aiows" => aiows().is_file(),
+        #[cfg(feature = "tls")]
         "tinyproxy" | "squid" | "microsocks" | "nginx" | "haproxy" => daemons::program(peer).is_file(),
         _ => unreachable!("{peer} is no peer"),
     }

@@ -81,6 +81,7 @@ impl Process {
     }
 
     /// Whether it is over.
+    #[cfg(feature = "tls")]
     pub(super) fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
