@@ -4,9 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
-use aiowebsocket::{EchoServer, Error, connect};
+use aiowebsocket::{EchoServer, Error, blocking, connect};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -28,19 +29,23 @@ pub enum Face {
     TokioClient,
     /// The server on tokio.
     TokioServer,
+    /// The client that blocks.
+    BlockingClient,
     /// The client of the Python package, on asyncio.
     PythonClient,
 }
 
 impl Face {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::TokioClient, Self::TokioServer, Self::PythonClient];
+    pub const ALL: [Self; 4] =
+        [Self::TokioClient, Self::TokioServer, Self::BlockingClient, Self::PythonClient];
 
     /// Its name on the command line and among the results.
     pub fn name(self) -> &'static str {
         match self {
             Self::TokioClient => "tokio-client",
             Self::TokioServer => "tokio-server",
+            Self::BlockingClient => "blocking-client",
             Self::PythonClient => "python-client",
         }
     }
@@ -50,6 +55,7 @@ impl Face {
         match self {
             Self::TokioClient => "The client on tokio",
             Self::TokioServer => "The server on tokio",
+            Self::BlockingClient => "The client that blocks",
             Self::PythonClient => "The client of the Python package",
         }
     }
@@ -72,6 +78,11 @@ impl Face {
                 let server = EchoServer::bind("127.0.0.1:0").await?;
                 let url = format!("ws://{}", server.local_addr()?);
                 (Fuzzer::start(&["client", &url, &AT_ONCE.to_string()], &cases)?, tokio::spawn(server.run()))
+            }
+            Self::BlockingClient => {
+                let mut fuzzer = Fuzzer::start(&["server"], &cases)?;
+                let port = fuzzer.port().await?;
+                (fuzzer, tokio::spawn(echo_each_on_threads(port, cases)))
             }
             Self::PythonClient => {
                 let python = python().await?;
@@ -125,6 +136,34 @@ async fn echo(url: &str) -> Result<(), Error> {
     let mut ws = connect(url).await?;
     while let Some(message) = ws.recv().await? {
         ws.send(message).await?;
+    }
+    Ok(())
+}
+
+/// The same as [`echo_each`], on threads.
+async fn echo_each_on_threads(port: u16, cases: Vec<String>) -> io::Result<()> {
+    let cases = Mutex::new(cases.into_iter());
+    let work = move || {
+        thread::scope(|threads| {
+            for _ in 0..AT_ONCE {
+                threads.spawn(|| {
+                    loop {
+                        let case = cases.lock().unwrap_or_else(PoisonError::into_inner).next();
+                        let Some(case) = case else { return };
+                        _ = echo_blocking(&format!("ws://127.0.0.1:{port}/{case}"));
+                    }
+                });
+            }
+        });
+    };
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
+
+/// Sends every message back until the connection ends.
+fn echo_blocking(url: &str) -> Result<(), Error> {
+    let ws = blocking::connect(url).open()?;
+    while let Some(message) = ws.recv()? {
+        ws.send(message)?;
     }
     Ok(())
 }

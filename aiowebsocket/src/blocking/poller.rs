@@ -24,7 +24,8 @@ pub(super) struct Poller {
 /// in every thread.
 pub trait Interrupt: Send + Sync {
     /// Whether this thread is one in which signals are handled. Where several threads wait on one connection, only one waits
-    /// for the socket, and only that one is interrupted; a thread of which this is true comes first.
+    /// for the socket, and only that one is interrupted; a thread of which this is true comes first. Asked while the connection is
+    /// locked, so it must not call it.
     fn is_here(&self) -> bool {
         true
     }

@@ -278,17 +278,3 @@ fn compression_is_used_and_secrets_do_without() {
     }
     assert_eq!(counters.messages_received(), 2);
 }
-
-/// The system may let go of a connection that is over, whoever still holds it.
-#[test]
-fn what_is_over_is_over_for_the_peer_too() {
-    let (ws, peer) = open_to(|mut stream| {
-        let closing = read_frame(&mut stream);
-        stream.write_all(&frame(8, &closing.1)).expect("connected");
-        stream.shutdown(Shutdown::Write).expect("connected");
-        stream.read(&mut [0])
-    });
-    ws.close(CloseCode::NORMAL, "").expect("closed");
-    assert_eq!(peer.join().expect("no panic").expect("an end, not silence"), 0);
-    assert_eq!(ws.close_code(), Some(CloseCode::NORMAL));
-}
