@@ -25,7 +25,15 @@ pub(super) struct Secure {
 
 impl Secure {
     pub(super) fn new(layer: Box<dyn Layer>) -> Self {
-        Self { layer, sealed: Output::default(), unopened: true, in_flight: 0, error: None, ended: false, closed: false }
+        Self {
+            layer,
+            sealed: Output::default(),
+            unopened: true,
+            in_flight: 0,
+            error: None,
+            ended: false,
+            closed: false,
+        }
     }
 
     /// `n` bytes of the socket were written to the layer's space.
