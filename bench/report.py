@@ -11,6 +11,17 @@ REASONS = tomllib.loads((HERE / "reasons.toml").read_text())
 # More than this part is behind, not noise.
 NOISE = 0.05
 CHARTS = HERE / "report"
+# What is counted and not timed.
+COUNTED = {
+    "instructions": "instructions",
+    "syscalls": "system calls",
+    "allocations": "calls of the allocator",
+    "idle": "KiB of an idle connection",
+    "used": "KiB of one used once",
+    "KiB": "KiB of a small program",
+    "crates": "crates",
+    "build_cpu_s": "seconds of building it",
+}
 
 
 def versions():
@@ -44,6 +55,8 @@ def results(record):
         "## Where we are behind\n",
         f"Cells where the median is more than {NOISE:.0%} above the best peer's.\n",
         behind_list(behind),
+        "Of what is counted (below, in the same order):\n",
+        behind_counts(rows),
         "## Rows\n",
         rows_table(there),
         "## Times\n",
@@ -108,6 +121,27 @@ def behind_list(behind):
         sure = "" if low > 1 else " Not in every round."
         text += f"- **{cell_name(workload, size)}**, {ours}: {ratio:.2f} of {peer} ({low:.2f}–{high:.2f}).{sure} {reason}\n"
     return text
+
+
+def behind_counts(rows):
+    """Counts, memory and footprints where a peer has less, and why."""
+    text = ""
+    got = {}
+    for row in rows:
+        if row["what"] in COUNTED:
+            got.setdefault((row["what"], row["workload"], int(row["size"])), {})[row["client"]] = float(row["value"])
+    for what, title in COUNTED.items():
+        for (_, workload, size), values in ((cell, of) for cell, of in got.items() if cell[0] == what):
+            peers = judged_peers(workload) if workload in WORKLOADS else PEERS
+            best = min((peer for peer in peers if peer in values), key=values.get, default=None)
+            for ours in OURS:
+                # Calls are told where there is one more, not where there is a thousandth.
+                least = 0.5 if what in ("allocations", "syscalls") else 0
+                if best and values.get(ours, 0) > values[best] * (1 + NOISE) + least:
+                    cell = workload if workload.endswith("footprint") or workload == "memory" else cell_name(workload, size)
+                    reason = REASONS.get(f"{what} {cell} {ours}", REASONS.get(f"{what} {cell}", REASONS.get(what, "No reason found yet.")))
+                    text += f"- **{title}, {cell}**, {ours}: {number(values[ours])}, {best} {number(values[best])}. {reason}\n"
+    return text or "None in this run.\n"
 
 
 def rows_table(there):

@@ -446,6 +446,9 @@ SIGNALS = """
     from aiowebsocket.sync import connect
     from test_sync import answered, text, Peer, PATIENCE, echo, Serving
 
+    # A shell has what it starts in the background ignore the key.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def interrupts(after):
         def kill():
             time.sleep(after)
