@@ -78,7 +78,12 @@ impl Connection {
             };
             match progress {
                 // Over TLS there may be more to make of what was read.
-                Ok(Break(Step::Read)) if self.secure.is_some() && self.open_more() => {}
+                Ok(Break(Step::Read)) if self.secure.is_some() && self.open_more() => {
+                    // What was opened mostly begins with a message that is whole.
+                    if let Some(incoming) = self.plain_message() {
+                        return Step::Message(incoming);
+                    }
+                }
                 Ok(Break(step)) => return step,
                 Ok(Continue(())) => {}
                 Err(error) => self.fail(error),
