@@ -1,4 +1,4 @@
-//! A connection for threads, on the library's blocking face: `sync.py` has the class that is derived from it.
+//! A connection for threads, on the library's blocking face: `aiowebsocket.sync` has the class that is derived from it.
 //!
 //! Every call lets go of the interpreter's lock before it touches the connection. The connection's own lock may be held by a thread
 //! that wants the interpreter's, for an `SSLContext`; so nobody who has the interpreter's waits for it.
@@ -153,7 +153,7 @@ impl Blocking {
         }
     }
 
-    /// Sends a message, and returns when it has left for the system. An iterable is sent in parts, by `sync.py`.
+    /// Sends a message, and returns when it has left for the system. An iterable is sent in parts, by `aiowebsocket.sync`.
     #[pyo3(signature = (message, /, *, text=None, plain=false))]
     fn send(
         slf: &Bound<'_, Self>,

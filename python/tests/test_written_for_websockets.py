@@ -1,6 +1,5 @@
 """Programs written for `websockets`, as they are and with another import: the same output."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -67,8 +66,6 @@ def run(program, arguments):
 def test_the_output_is_the_same(loop_kind, servers, program, tmp_path):
     if loop_kind != "asyncio":
         pytest.skip("a process of its own has a loop of its own")
-    if program == "hello_sync.py" and importlib.util.find_spec("aiowebsocket.sync") is None:
-        pytest.skip("there is no aiowebsocket.sync")
     source = (FOLDER / program).read_text()
     ours = tmp_path / program
     ours.write_text(changed(source))

@@ -21,11 +21,11 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import _aiowebsocket
-from ._opening import TLS
-from .client import _LOGGER, Deflate, HeadersLike, _deflate, _engine, _kind_of, _pairs, _Request, _with_last
-from .enumerations import State
-from .heads import Request, Response, read_lines, read_request
+from .. import _aiowebsocket
+from .._opening import TLS
+from ..client import _LOGGER, Deflate, HeadersLike, _deflate, _engine, _kind_of, _pairs, _Request, _with_last
+from ..enumerations import State
+from ..heads import Request, Response, read_lines, read_request
 
 if TYPE_CHECKING:
     _Logger = logging.Logger | logging.LoggerAdapter[Any]
