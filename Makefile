@@ -19,8 +19,9 @@ check: ## the quick loop: format, lints, the machine alone, unit and spec cases,
 	$(CARGO) clippy -p aiowebsocket --no-default-features --features blocking -- -D warnings
 	$(CARGO) check -p aiowebsocket --all-features
 	$(CARGO) test -q -p aiowebsocket --lib
-	$(CARGO) test -q -p aiowebsocket --test it -- opening protocol tidy rfc
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q --workspace --no-deps --all-features
+	$(CARGO) test -q -p aiowebsocket --test it -- opening protocol tidy rfc translation
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q --workspace --exclude aiowebsocket-python --no-deps --all-features
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q -p aiowebsocket-python --no-deps --features for-tests
 
 # Four at a time whatever the cores: those of the tool wait for time limits more than they compute (71 s with two, 24 s with six).
 test: ## everything that is tested
@@ -28,7 +29,7 @@ test: ## everything that is tested
 	peers/install
 	conformance/install
 	$(MAKE) python-test
-	RUST_TEST_THREADS=4 $(CARGO) test --workspace --all-features
+	RUST_TEST_THREADS=4 $(CARGO) test --workspace --exclude aiowebsocket-python --all-features
 	$(CARGO) test --manifest-path fuzz/Cargo.toml
 	$(MAKE) examples
 	$(CARGO) run -q
@@ -41,9 +42,10 @@ python: ## the Python package, built and installed in .local/python for PYTHON (
 	@$(CARGO) --version
 	python/install $(PYTHON)
 
-python-package: ## a wheel for each CPython, the source distribution, and pip install of both, held to their limits
+python-package: ## a wheel for each CPython and one for all, the source distribution, pip install of each, held to their limits; the tests on the one for all
 	@$(CARGO) --version
 	python/package
+	python/test abi3
 
 examples: ## servers of hyper and axum that upgrade to this library, and a client that comes back
 	@$(CARGO) --version
@@ -100,7 +102,7 @@ miri: ## the one line of unsafe code of the library under Miri, by what receives
 		--no-default-features --features tokio,futures,deflate --test it -- client::streams
 
 docs: ## the documentation as a browser shows it
-	$(CARGO) doc --workspace --no-deps --all-features
+	$(CARGO) doc --workspace --exclude aiowebsocket-python --no-deps --all-features
 
 deny: ## licences, bans and sources of the dependency tree (needs cargo-deny)
 	@$(CARGO) deny --version
