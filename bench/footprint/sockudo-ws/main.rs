@@ -5,8 +5,6 @@ use sockudo_ws::client::WebSocketClient;
 use sockudo_ws::{Config, Http1, Message};
 
 fn main() {
-    #[cfg(feature = "tls")]
-    rustls::crypto::ring::default_provider().install_default().expect("the first");
     let url = std::env::args().nth(1).expect("an address");
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
