@@ -281,22 +281,15 @@ class connect:
     ) -> None:
         if on_message is not None and _is_coroutine_function(on_message):
             raise TypeError("on_message is called, not awaited: give a plain function, which may create a task")
-        self._request = _Request(
-            uri,
-            [_pairs(lines) for lines in (additional_headers, headers)],
-            origin,
-            user_agent_header,
-            None if subprotocols is None else list(subprotocols),
-            None if compression is None else asdict(_deflate(compression)),
+        self._request = _Request.of(
+            uri, (additional_headers, headers), origin, user_agent_header, subprotocols, compression
         )
         # Mistakes are told at once.
         opening = self._request.opening()
         self._opening: _aiowebsocket.Opening | None = opening
         self._open_timeout = open_timeout
         self._sock = sock
-        self._target = None
-        if host is not None or port is not None:
-            self._target = host or opening.host, port or opening.port
+        self._target = _reach_at(opening, host, port)
         self._engine = _engine(opening, ssl, tls)
         self._server_hostname = server_hostname
         self._proxy = proxy
@@ -452,6 +445,11 @@ def _pairs(lines: HeadersLike | None) -> list[tuple[str, str | None]]:
     return list(lines.items() if isinstance(lines, Mapping) else lines)
 
 
+def _reach_at(opening: _aiowebsocket.Opening, host: str | None, port: int | None) -> tuple[str, int] | None:
+    """Where to connect to, if that is not where the address says."""
+    return None if host is None and port is None else (host or opening.host, port or opening.port)
+
+
 @dataclass(frozen=True)
 class _Request:
     """What is asked for, on each attempt anew."""
@@ -462,6 +460,26 @@ class _Request:
     user_agent_header: str | None
     subprotocols: list[str] | None
     compression: dict[str, Any] | None
+
+    @classmethod
+    def of(
+        cls,
+        uri: str,
+        headers: Iterable[HeadersLike | None],
+        origin: str | None,
+        user_agent_header: str | None,
+        subprotocols: Iterable[str] | None,
+        compression: str | Deflate | None,
+    ) -> _Request:
+        """Of what a program gives to ``connect``; a later one of the headers takes the place of an earlier one."""
+        return cls(
+            uri,
+            [_pairs(lines) for lines in headers],
+            origin,
+            user_agent_header,
+            None if subprotocols is None else list(subprotocols),
+            None if compression is None else asdict(_deflate(compression)),
+        )
 
     def opening(self) -> _aiowebsocket.Opening:
         opening = _aiowebsocket.Opening(self.uri)

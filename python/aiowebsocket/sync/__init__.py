@@ -16,14 +16,13 @@ import threading
 import warnings
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .. import _aiowebsocket
 from .._opening import TLS
-from ..client import _LOGGER, Deflate, HeadersLike, _deflate, _engine, _kind_of, _pairs, _Request, _with_last
+from ..client import _LOGGER, Deflate, HeadersLike, _engine, _kind_of, _reach_at, _Request, _with_last
 from ..enumerations import State
 from ..heads import Request, Response, read_lines, read_request
 
@@ -183,14 +182,7 @@ def connect(
     Raises ``InvalidURI``, ``OSError``, ``InvalidProxy``, ``InvalidHandshake`` with ``InvalidStatus``, ``ProxyError`` and
     ``OpenTimeout``, ``TLSError`` with ``CertificateError``.
     """
-    request = _Request(
-        uri,
-        [_pairs(lines) for lines in (additional_headers, headers)],
-        origin,
-        user_agent_header,
-        None if subprotocols is None else list(subprotocols),
-        None if compression is None else asdict(_deflate(compression)),
-    )
+    request = _Request.of(uri, (additional_headers, headers), origin, user_agent_header, subprotocols, compression)
     opening = request.opening()
     engine = _engine(opening, ssl, tls)
     settings = _aiowebsocket.Settings(
@@ -218,7 +210,7 @@ def connect(
         redirects=redirects,
         # The caller's object does not have the socket any more.
         fd=None if sock is None else sock.detach(),
-        reach_at=None if host is None and port is None else (host or opening.host, port or opening.port),
+        reach_at=_reach_at(opening, host, port),
         local_addr=local_addr,
         engine=engine,
         server_hostname=server_hostname,
