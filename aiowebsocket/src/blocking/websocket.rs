@@ -572,7 +572,8 @@ impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A thread that is told of a signal may print it, while another one holds the lock for long.
         let mut shown = f.debug_struct("WebSocket");
-        shown.field("peer", &self.peer).field("subprotocol", &self.subprotocol);
+        // It may carry a secret.
+        shown.field("peer", &self.peer).field("subprotocol", &self.subprotocol.as_ref().map(|_| "…"));
         if let Ok(state) = self.shared.try_lock() {
             shown
                 .field("open", &state.driver.machine.is_open())

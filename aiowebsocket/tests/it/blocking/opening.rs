@@ -34,6 +34,7 @@ fn what_is_asked_for_is_what_the_options_say() {
     });
     let ws = connect(format!("ws://{address}/feed?since=1"))
         .header("Origin", "https://example.com")
+        .secret_subprotocols(["json"])
         .subprotocols(["json", "cbor"])
         .bearer("token")
         .cookie("a", "b")
@@ -47,6 +48,8 @@ fn what_is_asked_for_is_what_the_options_say() {
     }
     assert_eq!(ws.request(), head.as_bytes());
     assert_eq!(ws.subprotocol(), Some("json"));
+    let shown = format!("{ws:?}");
+    assert!(!["json", "token", "b"].iter().any(|secret| shown.contains(&format!("\"{secret}\""))), "{shown}");
     assert_eq!(ws.response().headers["x-served-by"], "a test");
     assert_eq!(ws.peer_addr(), Some(address));
     assert_ne!(ws.local_addr(), None);

@@ -12,10 +12,15 @@ async fn what_was_read_behind_the_handshake_comes_first() {
     let mut negotiated = Negotiated::default();
     negotiated.subprotocol = Some("chat".to_owned());
     negotiated.config = quiet();
+    let agreed = format!("{negotiated:?}");
     // Cut inside the second frame.
     let mut ws = WebSocket::from_upgraded(stream, Role::Client, negotiated, &bytes[..7]);
     wire.say(&bytes[7..]);
     assert_eq!((ws.subprotocol(), ws.role()), (Some("chat"), Role::Client));
+    // A subprotocol may carry a secret, and who agreed on it is not known here.
+    for shown in [agreed, format!("{ws:?}")] {
+        assert!(shown.contains("subprotocol") && !shown.contains("chat"), "{shown}");
+    }
     for text in ["one", "two"] {
         assert_eq!(ws.recv().await.expect("open").expect("open").as_text(), Some(text));
     }
