@@ -196,6 +196,18 @@ async fn a_refusal_keeps_status_headers_and_body() {
     assert!(refusal.is_complete);
 }
 
+/// A server that refuses early may close its side before the request has left: what it said is told, and not the broken pipe.
+#[tokio::test]
+async fn a_refusal_is_read_where_the_request_cannot_be_written() {
+    let (writer, gone) = tokio::io::duplex(64);
+    drop(gone);
+    let stream = tokio::io::join(&b"HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nlater"[..], writer);
+    let error = connect("ws://example.com/").over(stream).await.expect_err("refused");
+    let Error::Handshake(error) = error else { panic!("{error:?}") };
+    let HandshakeError::Refused(refusal) = *error else { panic!("{error:?}") };
+    assert_eq!((refusal.status.as_u16(), &refusal.body[..]), (503, &b"later"[..]));
+}
+
 #[tokio::test]
 async fn a_426_names_the_versions_that_the_server_speaks() {
     let error =
