@@ -60,8 +60,8 @@ impl RequestHead {
         }
         let pair = format!("{name}={value}");
         match self.find_mut(COOKIE) {
-            Some(line) if line.value.is_empty() => line.value = pair.into_bytes(),
-            Some(line) => line.value.extend_from_slice(format!("; {pair}").as_bytes()),
+            Some(line) if line.value.is_empty() => line.value = pair.into_bytes().into(),
+            Some(line) => line.value.to_mut().extend_from_slice(format!("; {pair}").as_bytes()),
             None => return self.header(COOKIE, pair),
         }
         Ok(self)
@@ -116,13 +116,13 @@ impl RequestHead {
     #[must_use]
     pub fn redirected(&self, from: &Address, to: &Address) -> Self {
         let mut request = self.clone();
-        to.resource().clone_into(&mut request.resource);
+        request.resource = to.shared_resource();
         request.drop_lines("Proxy-Authorization");
         let is_elsewhere = !from.is_same_origin(to);
         if is_elsewhere {
             request.forget_secrets();
             if let Some(host) = request.find_mut("Host") {
-                host.value = to.authority_for_host_header().into_bytes();
+                host.value = to.authority_for_host_header().into_bytes().into();
             }
         }
         // At the same server the same user is nothing new: a relative reference takes it over from its base, and the

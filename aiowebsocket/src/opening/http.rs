@@ -179,12 +179,22 @@ pub(super) fn lines_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Lines<'
 
 /// The value of Sec-WebSocket-Accept that answers this Sec-WebSocket-Key (RFC 6455 1.3 and 4.2.2).
 pub fn accept_value(key: &[u8]) -> String {
+    str::from_utf8(&accept_characters(key)).expect("base64 is ASCII").to_owned()
+}
+
+/// How many characters an accept value has: a digest of 20 bytes in base64.
+pub(super) const ACCEPT: usize = 28;
+
+/// The same in place.
+pub(super) fn accept_characters(key: &[u8]) -> [u8; ACCEPT] {
     // RFC 6455 1.3: a number that no server answers with unless it knows the protocol.
     const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     let mut sha1 = sha1_smol::Sha1::new();
     sha1.update(key);
     sha1.update(GUID);
-    STANDARD.encode(sha1.digest().bytes())
+    let mut accept = [0; ACCEPT];
+    STANDARD.encode_slice(sha1.digest().bytes(), &mut accept).expect("20 bytes are 28 characters of base64");
+    accept
 }
 
 /// A head outgrew its limits.

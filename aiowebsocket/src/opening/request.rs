@@ -1,9 +1,11 @@
 //! The client's upgrade request (RFC 6455 4.1), kept as an ordered list: some servers and most firewalls that guess
 //! at browsers look at the order and the spelling of header names, which a map keeps neither of.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::iter;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::credentials::basic_value;
 use super::error::OutOfRange;
 use super::extension::parse_extensions;
-use super::http::{FieldError, accept_value, check_field, is_token, shortened};
+use super::http::{ACCEPT, FieldError, accept_characters, check_field, is_token, shortened};
 use super::upgrade::resource_of;
 use super::url::Address;
 use crate::deflate::Deflate;
@@ -41,7 +43,8 @@ const OUR_VERSION: &[u8] = b"13";
 /// `Debug` shows the names of the header lines and no values.
 #[derive(Clone)]
 pub struct RequestHead {
-    pub(super) resource: String,
+    /// Shared with the address that it came from.
+    pub(super) resource: Arc<str>,
     pub(super) lines: Vec<Line>,
     pub(super) subprotocols: Vec<String>,
     /// Some of `subprotocols`, and others that are offered behind them.
@@ -52,15 +55,20 @@ pub struct RequestHead {
 
 #[derive(Clone)]
 pub(super) struct Line {
-    pub(super) name: String,
-    pub(super) value: Vec<u8>,
+    /// Of the default lines, no copies.
+    pub(super) name: Cow<'static, str>,
+    pub(super) value: Cow<'static, [u8]>,
     /// It goes to no other origin. Authorization and Cookie are so by their names.
     pub(super) is_secret: bool,
 }
 
 impl Line {
-    pub(super) fn new(name: &str, value: impl Into<Vec<u8>>) -> Self {
-        Self { name: name.to_owned(), value: value.into(), is_secret: false }
+    pub(super) fn new(name: impl Into<Cow<'static, str>>, value: impl Into<Vec<u8>>) -> Self {
+        Self { name: name.into(), value: Cow::Owned(value.into()), is_secret: false }
+    }
+
+    const fn fixed(name: &'static str, value: &'static str) -> Self {
+        Self { name: Cow::Borrowed(name), value: Cow::Borrowed(value.as_bytes()), is_secret: false }
     }
 }
 
@@ -69,16 +77,16 @@ impl RequestHead {
     pub fn new(address: &Address) -> Self {
         let mut lines = vec![
             Line::new("Host", address.authority_for_host_header()),
-            Line::new("Connection", "Upgrade"),
-            Line::new("Upgrade", "websocket"),
-            Line::new("User-Agent", USER_AGENT),
+            Line::fixed("Connection", "Upgrade"),
+            Line::fixed("Upgrade", "websocket"),
+            Line::fixed("User-Agent", USER_AGENT),
         ];
         if let Some(userinfo) = address.userinfo() {
             let credentials = basic_value(userinfo.user(), userinfo.password());
             lines.push(Line::new("Authorization", credentials));
         }
         Self {
-            resource: address.resource().to_owned(),
+            resource: address.shared_resource(),
             lines,
             subprotocols: Vec::new(),
             secret_subprotocols: Vec::new(),
@@ -101,7 +109,7 @@ impl RequestHead {
         if let Some(reason) = reserved(name) {
             return Err(FieldError::Reserved { name: name.to_owned(), reason }.into());
         }
-        self.put(Line::new(name, value.as_ref()));
+        self.put(Line::new(name.to_owned(), value.as_ref()));
         Ok(self)
     }
 
@@ -135,7 +143,7 @@ impl RequestHead {
     {
         let mut ordered = Self { lines: Vec::new(), subprotocols: Vec::new(), ..self.clone() };
         for (name, value) in lines {
-            let default = || self.find(name).map(|line| line.value.as_slice());
+            let default = || self.find(name).map(|line| &*line.value);
             let value = match value.or_else(default) {
                 _ if name.eq_ignore_ascii_case(KEY) => &[],
                 Some(value) => value,
@@ -182,7 +190,7 @@ impl RequestHead {
         if !needed.is_empty() {
             return Err(RequestError::Unfit { name: name.to_owned(), needed });
         }
-        self.lines.push(Line::new(name, value));
+        self.lines.push(Line::new(name.to_owned(), value));
         Ok(())
     }
 
@@ -196,7 +204,7 @@ impl RequestHead {
         let Some(resource) = target.and_then(resource_of) else {
             return Err(RequestError::RequestLine { line: line.to_owned() });
         };
-        self.resource = resource;
+        self.resource = resource.into();
         Ok(self)
     }
 
@@ -283,36 +291,52 @@ impl RequestHead {
     ///
     /// The nonce must be 16 fresh random bytes for every connection (RFC 6455 4.1).
     pub fn encode(&self, nonce: [u8; 16]) -> (Vec<u8>, ExpectedAccept) {
-        let key = STANDARD.encode(nonce);
-        let mut bytes = format!("GET {} HTTP/1.1\r\n", self.resource).into_bytes();
+        let mut key = [0; 24];
+        STANDARD.encode_slice(nonce, &mut key).expect("16 bytes are 24 characters of base64");
+        let mut bytes = Vec::with_capacity(self.estimated_length());
+        for part in ["GET ", &self.resource, " HTTP/1.1\r\n"] {
+            bytes.extend_from_slice(part.as_bytes());
+        }
+        let (mut has_key, mut has_version, mut has_protocol) = (false, false, false);
         for line in &self.lines {
             if line.name.eq_ignore_ascii_case(KEY) {
-                put_line(&mut bytes, &line.name, key.as_bytes());
+                has_key = true;
+                put_line(&mut bytes, &line.name, &key);
             } else if line.name.eq_ignore_ascii_case(PROTOCOL) {
+                has_protocol = true;
                 let own = str::from_utf8(&line.value).expect("its members are tokens");
-                let offered: Vec<&str> = iter::once(own).chain(self.more_secrets()).collect();
-                put_line(&mut bytes, &line.name, offered.join(", ").as_bytes());
+                put_list(&mut bytes, &line.name, iter::once(own).chain(self.more_secrets()));
             } else {
+                has_version |= line.name.eq_ignore_ascii_case(VERSION);
                 put_line(&mut bytes, &line.name, &line.value);
             }
         }
-        if self.find(KEY).is_none() {
-            put_line(&mut bytes, KEY, key.as_bytes());
+        if !has_key {
+            put_line(&mut bytes, KEY, &key);
         }
-        if self.find(VERSION).is_none() {
+        if !has_version {
             put_line(&mut bytes, VERSION, OUR_VERSION);
         }
-        let offered = self.offered_subprotocols();
-        if !offered.is_empty() && self.find(PROTOCOL).is_none() {
-            put_line(&mut bytes, PROTOCOL, offered.join(", ").as_bytes());
+        if !has_protocol {
+            put_list(&mut bytes, PROTOCOL, self.offered_subprotocols());
         }
-        let offers: Vec<String> =
-            self.compression.iter().map(Deflate::offer).chain(self.extensions.iter().cloned()).collect();
-        if !offers.is_empty() {
-            put_line(&mut bytes, "Sec-WebSocket-Extensions", offers.join(", ").as_bytes());
-        }
+        let compression = self.compression.as_ref().map(Deflate::offer);
+        let extensions = self.extensions.iter().map(String::as_str);
+        put_list(
+            &mut bytes,
+            "Sec-WebSocket-Extensions",
+            compression.as_deref().into_iter().chain(extensions),
+        );
         bytes.extend_from_slice(b"\r\n");
-        (bytes, ExpectedAccept(accept_value(key.as_bytes())))
+        (bytes, ExpectedAccept(accept_characters(&key)))
+    }
+
+    /// What the request will come to at least, so that its memory is asked for once.
+    fn estimated_length(&self) -> usize {
+        /// The request line, the handshake's own lines and an offer of compression.
+        const FIXED: usize = 256;
+        let lines = self.lines.iter().map(|line| line.name.len() + line.value.len() + ": \r\n".len());
+        FIXED + self.resource.len() + lines.sum::<usize>()
     }
 
     /// `encode`, for a request that is not larger than servers take.
@@ -331,14 +355,14 @@ impl RequestHead {
     }
 
     /// The subprotocols a server may choose from.
-    pub(super) fn offered_subprotocols(&self) -> Vec<&str> {
-        self.subprotocols.iter().map(String::as_str).chain(self.more_secrets()).collect()
+    pub(super) fn offered_subprotocols(&self) -> impl Iterator<Item = &str> {
+        self.subprotocols.iter().map(String::as_str).chain(self.more_secrets())
     }
 
     /// The subprotocols offered, the secret ones as `…`.
     pub(super) fn shown_subprotocols(&self) -> Vec<&str> {
         let shown = |name| if self.is_secret_subprotocol(name) { "…" } else { name };
-        self.offered_subprotocols().into_iter().map(shown).collect()
+        self.offered_subprotocols().map(shown).collect()
     }
 
     pub(super) fn is_secret_subprotocol(&self, name: &str) -> bool {
@@ -381,17 +405,17 @@ impl fmt::Debug for RequestHead {
 
 /// The one value of Sec-WebSocket-Accept that answers a request's key (RFC 6455 4.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExpectedAccept(String);
+pub struct ExpectedAccept([u8; ACCEPT]);
 
 impl ExpectedAccept {
     /// Whether the server's value, without blanks around it, is the right one.
     pub fn matches(&self, value: &[u8]) -> bool {
-        self.0.as_bytes() == value
+        self.0 == value
     }
 
     /// The right value.
     pub fn as_str(&self) -> &str {
-        &self.0
+        str::from_utf8(&self.0).expect("base64 is ASCII")
     }
 }
 
@@ -548,4 +572,17 @@ pub(super) fn put_line(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
     bytes.extend_from_slice(b": ");
     bytes.extend_from_slice(value);
     bytes.extend_from_slice(b"\r\n");
+}
+
+/// Writes the line of a list, where it has members.
+fn put_list<'a>(bytes: &mut Vec<u8>, name: &str, members: impl IntoIterator<Item = &'a str>) {
+    let mut members = members.into_iter();
+    let Some(first) = members.next() else { return };
+    put_line(bytes, name, first.as_bytes());
+    for member in members {
+        bytes.truncate(bytes.len() - "\r\n".len());
+        bytes.extend_from_slice(b", ");
+        bytes.extend_from_slice(member.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
 }

@@ -123,7 +123,7 @@ impl Offer {
     pub(super) fn new(request: &RequestHead, accept: ExpectedAccept) -> Self {
         Self {
             accept,
-            subprotocols: request.offered_subprotocols().into_iter().map(str::to_owned).collect(),
+            subprotocols: request.offered_subprotocols().map(str::to_owned).collect(),
             secrets: request.secret_subprotocols.clone(),
             extensions: request.offered_extensions(),
             compression: request.offered_compression(),
