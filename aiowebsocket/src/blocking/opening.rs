@@ -32,7 +32,7 @@ pub(super) struct Opened {
 
 /// Drives the machine until the connection is open.
 pub(super) fn run(mut machine: Connecting, means: &Means, dial: &Dial) -> Result<Opened, Error> {
-    means.watch(&mut machine);
+    means.begin(&mut machine);
     let mut pump = Pump::new(dial).map_err(Error::Io)?;
     loop {
         let next = machine.next(now(), &mut keys::nonce);

@@ -133,8 +133,11 @@ impl<T: Transport> IntoFuture for Connect<T> {
     type Output = Result<WebSocket<T::Stream>, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async { Ok(self.with_response().await?.0) })
+    fn into_future(mut self) -> Self::IntoFuture {
+        Box::pin(async {
+            self.means.skips_headers = true;
+            Ok(self.with_response().await?.0)
+        })
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn dial(
     means: &Means,
     dialler: &Dialler,
 ) -> Result<(TcpStream, Open), Error> {
-    means.watch(&mut machine);
+    means.begin(&mut machine);
     let mut stream: Option<Dialled> = None;
     let mut pending = Pending::default();
     let mut exchange = Exchange::new();
@@ -80,7 +80,7 @@ pub(super) async fn over<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     means: &Means,
 ) -> Result<Open, Error> {
-    means.watch(&mut machine);
+    means.begin(&mut machine);
     let mut exchange = Exchange::new();
     loop {
         let next = machine.next(now(), &mut keys::nonce);

@@ -26,13 +26,18 @@ pub(super) type Layers = Arc<dyn Fn(&Host, bool) -> Result<Box<dyn Layer>, TlsEr
 pub struct Means {
     pub(super) observer: Option<Observer>,
     pub(super) layers: Option<Layers>,
+    /// Nobody is going to look at the header lines of the response.
+    pub(crate) skips_headers: bool,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Tls>,
 }
 
 impl Means {
-    /// Has the machine tell of each step where anybody listens.
-    pub(crate) fn watch(&self, machine: &mut Connecting) {
+    /// Has the machine tell of each step where anybody listens, and keep what anybody looks at.
+    pub(crate) fn begin(&self, machine: &mut Connecting) {
+        if self.skips_headers {
+            machine.skip_headers();
+        }
         if self.observer.is_some() || trace::listens() {
             machine.watch();
         }

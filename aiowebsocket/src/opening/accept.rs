@@ -261,7 +261,7 @@ impl Accepting {
         }
         let pushed = reader.push(bytes);
         // A method is a token. What speaks TLS or another binary protocol to us may wait for our answer forever.
-        if reader.start().first().is_some_and(|&first| !is_token_byte(first)) {
+        if reader.start(bytes).first().is_some_and(|&first| !is_token_byte(first)) {
             return Err(AcceptError::MalformedHead { fault: HeadFault::StartLine });
         }
         let pushed = pushed.map_err(|overflow| AcceptError::overflow(overflow, reader.limits()))?;
@@ -269,7 +269,7 @@ impl Accepting {
             self.state = State::Head(reader);
             return Ok(AcceptProgress::More);
         };
-        let (request, accept) = judge(reader.head())?;
+        let (request, accept) = judge(reader.head(bytes), reader.lines())?;
         self.keep_leftover(&bytes[taken..])?;
         self.state = State::Deciding(Offered {
             accept,

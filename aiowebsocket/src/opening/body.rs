@@ -110,8 +110,7 @@ fn framing(response: &Response) -> Framing {
     match lines_of(headers, &CONTENT_LENGTH) {
         // RFC 9112 6.3: with several lengths none can be trusted. The connection is given up anyway.
         Lines::None | Lines::Several => Framing::ToEnd,
-        Lines::One(value) => value
-            .to_str()
+        Lines::One(value) => str::from_utf8(value)
             .ok()
             // `parse` would take a sign.
             .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))

@@ -106,8 +106,10 @@ pub struct Connecting {
     limits: OpenLimits,
     /// Dialled instead of what the address names.
     instead: Option<(Host, u16)>,
-    /// The head of the request that was sent last.
+    /// The head of the request that was sent last, and how much of it is written or sealed: one that nothing seals is written from
+    /// here.
     sent: Vec<u8>,
+    taken: usize,
     /// The proxy of this address.
     proxy: Option<Proxy>,
     /// What the tunnel leads to.
@@ -117,6 +119,7 @@ pub struct Connecting {
     failed: Option<ConnectError>,
     milestones: VecDeque<(Duration, Milestone)>,
     is_watched: bool,
+    keeps_headers: bool,
     started: Instant,
     /// When the stage must be over.
     stage_deadline: Option<Instant>,
@@ -183,6 +186,7 @@ impl Connecting {
             limits,
             instead: None,
             sent: Vec::new(),
+            taken: 0,
             proxy: None,
             target: None,
             wire: Wire::default(),
@@ -190,6 +194,7 @@ impl Connecting {
             failed: None,
             milestones: VecDeque::new(),
             is_watched: false,
+            keeps_headers: true,
             started: now,
             stage_deadline: None,
         }
@@ -306,10 +311,11 @@ impl Connecting {
                 }
                 Stage::Hangup => {
                     self.wire = Wire::default();
+                    self.taken = self.sent.len();
                     self.stage = Stage::Begin;
                     return Ok(Next::Hangup);
                 }
-                Stage::Open(opened) if self.wire.output().is_empty() => {
+                Stage::Open(opened) if self.output().is_empty() => {
                     let layer = match self.proxy {
                         Some(_) if !self.address.is_secure() => self.wire.take_outer_layer(),
                         _ => self.wire.take_layer(),
@@ -400,7 +406,10 @@ impl Connecting {
 
     /// The bytes to be written now; empty when there are none.
     pub fn output(&self) -> &[u8] {
-        self.wire.output()
+        match self.wire.output() {
+            [] => &self.sent[self.taken..],
+            output => output,
+        }
     }
 
     /// The first `n` bytes of the output have been written.
@@ -408,7 +417,12 @@ impl Connecting {
     /// # Panics
     /// When `n` is more than the output has: a mistake of the caller.
     pub fn written(&mut self, n: usize) {
-        self.wire.written(n);
+        if self.wire.output().is_empty() {
+            assert!(n <= self.output().len(), "more bytes written than there were");
+            self.taken += n;
+        } else {
+            self.wire.written(n);
+        }
     }
 
     /// Takes bytes of the stream, all of them.
@@ -512,6 +526,12 @@ impl Connecting {
         self.is_watched = true;
     }
 
+    /// Nobody is going to look at the header lines of the response: [`Opened::response`] has none then, unless somebody
+    /// [watches](Self::watch). They are judged all the same. To be said before the first [`next`](Self::next).
+    pub fn skip_headers(&mut self) {
+        self.keeps_headers = false;
+    }
+
     /// The next thing that happened, and how long after the beginning.
     pub fn milestone(&mut self) -> Option<(Duration, Milestone)> {
         self.milestones.pop_front()
@@ -592,17 +612,19 @@ impl Connecting {
         nonces: &mut impl FnMut() -> io::Result<[u8; 16]>,
     ) -> Result<(), ConnectError> {
         let nonce = nonces().map_err(ConnectError::Random)?;
-        let mut opening = Opening::new(self.request.clone(), nonce, HeadLimits::default())
-            .map_err(ConnectError::Request)?;
+        let (mut opening, request) =
+            Opening::beside(&self.request, nonce, HeadLimits::default()).map_err(ConnectError::Request)?;
+        opening.keeps_headers = self.keeps_headers || self.is_watched;
         self.enter(self.limits.upgrade, now);
         if self.is_watched {
-            let head = shown::request(&self.request, opening.output());
+            let head = shown::request(&self.request, &request);
             self.mark(now, Milestone::Asking { address: self.address.clone(), head });
         }
-        let n = opening.output().len();
-        self.sent = opening.output().to_vec();
-        self.wire.send(&self.sent)?;
-        opening.written(n);
+        (self.sent, self.taken) = (request, 0);
+        if self.wire.is_sealed() {
+            self.taken = self.sent.len();
+            self.wire.send(&self.sent)?;
+        }
         self.stage = Stage::Upgrade(Box::new(opening));
         if !held.is_empty() {
             self.receive(held, now);

@@ -2,6 +2,8 @@
 //! and the accept value of RFC 6455 1.3.
 
 use std::fmt;
+use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -144,32 +146,53 @@ pub(super) fn is_host(value: &[u8]) -> bool {
         && value.iter().all(|&b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(&b))
 }
 
+/// Header lines that can be looked up by name.
+pub(super) trait Fields {
+    /// The values of all lines of this name, in order.
+    fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]>;
+}
+
+impl Fields for HeaderMap {
+    fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        self.get_all(name).iter().map(HeaderValue::as_bytes)
+    }
+}
+
+/// As they stand in a head: to judge a response of a few lines takes less than to make a map of it.
+impl Fields for [httparse::Header<'_>] {
+    fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(|field| field.name.eq_ignore_ascii_case(name.as_str())).map(|field| field.value)
+    }
+}
+
 /// The members of a list-valued field over all its lines (RFC 9110 5.6.1): blanks around them cut, empty ones passed
 /// over.
-pub(super) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers
-        .get_all(name)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|&b| b == b','))
+pub(super) fn list<'a>(
+    fields: &'a (impl Fields + ?Sized),
+    name: &'a HeaderName,
+) -> impl Iterator<Item = &'a [u8]> {
+    fields
+        .values(name)
+        .flat_map(|line| line.split(|&b| b == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|member| !member.is_empty())
 }
 
 /// Whether a list-valued field has this token, in any case.
-pub(super) fn list_has(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    list(headers, name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+pub(super) fn list_has(fields: &(impl Fields + ?Sized), name: &HeaderName, token: &str) -> bool {
+    list(fields, name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
 }
 
 /// A field as far as its lines can be told apart: absent, on one line, or on several.
 pub(super) enum Lines<'a> {
     None,
-    One(&'a HeaderValue),
+    One(&'a [u8]),
     Several,
 }
 
 /// How often a field that may stand only once does stand there.
-pub(super) fn lines_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Lines<'a> {
-    let mut lines = headers.get_all(name).iter();
+pub(super) fn lines_of<'a>(fields: &'a (impl Fields + ?Sized), name: &'a HeaderName) -> Lines<'a> {
+    let mut lines = fields.values(name);
     match (lines.next(), lines.next()) {
         (None, _) => Lines::None,
         (Some(line), None) => Lines::One(line),
@@ -204,18 +227,21 @@ pub(super) enum HeadOverflow {
     Lines,
 }
 
-/// Collects a head until its blank line. Every byte is looked at once, so a peer that sends them singly causes no
-/// more work than one that sends them together.
+/// Finds the end of a head, its blank line. Every byte is looked at once, so a peer that sends them singly causes no
+/// more work than one that sends them together; a head that comes whole is not copied.
 ///
 /// A line may end in LF alone, which RFC 9112 2.2 allows a reader; empty lines before the first are passed over
 /// (RFC 9112 2.2 asks it of servers; from a server that does it, it is harmless).
 #[derive(Debug)]
 pub(super) struct HeadReader {
     limits: HeadLimits,
+    /// What has come of a head that did not come whole.
     head: Vec<u8>,
     /// Where in `head` the current line begins.
     line_start: usize,
-    /// Complete lines in `head`, start line included.
+    /// Where the head lies in the bytes that were pushed last, where it came whole.
+    whole: Range<usize>,
+    /// Complete lines so far, start line included.
     lines: usize,
     /// Bytes over all heads so far.
     received: usize,
@@ -223,7 +249,7 @@ pub(super) struct HeadReader {
 
 impl HeadReader {
     pub(super) fn new(limits: HeadLimits) -> Self {
-        Self { limits, head: Vec::new(), line_start: 0, lines: 0, received: 0 }
+        Self { limits, head: Vec::new(), line_start: 0, whole: 0..0, lines: 0, received: 0 }
     }
 
     /// The limits it keeps.
@@ -231,14 +257,22 @@ impl HeadReader {
         self.limits
     }
 
-    /// What has come of the current head; with its blank line once `push` returned `Some`.
-    pub(super) fn head(&self) -> &[u8] {
-        &self.head
+    /// What has come of the current head; with its blank line once `push` returned `Some`. `pushed` is what it took last.
+    pub(super) fn head<'a>(&'a self, pushed: &'a [u8]) -> &'a [u8] {
+        if self.head.is_empty() { &pushed[self.whole.clone()] } else { &self.head }
     }
 
-    /// `head`, without a carriage return that may turn out to belong to an empty line before it.
-    pub(super) fn start(&self) -> &[u8] {
-        if self.head == b"\r" { b"" } else { &self.head }
+    /// The same, without a carriage return that may turn out to belong to an empty line before it.
+    pub(super) fn start<'a>(&'a self, pushed: &'a [u8]) -> &'a [u8] {
+        match self.head(pushed) {
+            b"\r" => b"",
+            head => head,
+        }
+    }
+
+    /// Complete lines of the current head, start line included.
+    pub(super) fn lines(&self) -> usize {
+        self.lines
     }
 
     /// How many bytes have come over all heads.
@@ -249,51 +283,50 @@ impl HeadReader {
     /// Makes ready for another head after an interim response. What was received stays counted.
     pub(super) fn next_head(&mut self) {
         self.head.clear();
-        self.line_start = 0;
-        self.lines = 0;
+        (self.line_start, self.whole, self.lines) = (0, 0..0, 0);
     }
 
     /// Takes bytes. `Some(n)`: the head ended with the first `n` of them, the rest is not touched. `None`: all taken,
     /// and the head goes on.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadOverflow> {
-        let mut taken = 0;
-        while taken < bytes.len() {
-            let rest = &bytes[taken..];
-            let end = rest.iter().position(|&b| b == b'\n').map_or(rest.len(), |i| i + 1);
-            self.append(&rest[..end])?;
-            taken += end;
-            if rest[end - 1] == b'\n' && self.end_line()? {
-                return Ok(Some(taken));
+        let room = self.limits.max_bytes.saturating_sub(self.received);
+        let fitting = &bytes[..bytes.len().min(room)];
+        // Where the head begins in them, and the current line, whose beginning may have come before.
+        let (mut begin, mut line) = (0, 0);
+        let mut before = &self.head[self.line_start..];
+        let pushed = loop {
+            let Some(length) = fitting[line..].iter().position(|&b| b == b'\n') else {
+                break if fitting.len() < bytes.len() { Err(HeadOverflow::Bytes) } else { Ok(None) };
+            };
+            let is_blank =
+                matches!((before, &fitting[line..line + length]), (b"", b"" | b"\r") | (b"\r", b""));
+            before = b"";
+            line += length + 1;
+            match (is_blank, self.lines) {
+                (true, 0) => begin = line,
+                (true, _) => break Ok(Some(line)),
+                // The start line is not a header line.
+                (false, lines) if lines > self.limits.max_lines => break Err(HeadOverflow::Lines),
+                (false, _) => self.lines += 1,
+            }
+        };
+        let end = match pushed {
+            Ok(Some(_)) | Err(HeadOverflow::Lines) => line,
+            Ok(None) | Err(HeadOverflow::Bytes) => fitting.len(),
+        };
+        self.received += end;
+        if begin > 0 {
+            self.head.clear();
+        }
+        if self.head.is_empty() && matches!(pushed, Ok(Some(_))) {
+            self.whole = begin..end;
+        } else {
+            self.head.extend_from_slice(&fitting[begin..end]);
+            if line > 0 {
+                self.line_start = self.head.len() - (end - line);
             }
         }
-        Ok(None)
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<(), HeadOverflow> {
-        let room = self.limits.max_bytes.saturating_sub(self.received);
-        let fitting = bytes.len().min(room);
-        self.head.extend_from_slice(&bytes[..fitting]);
-        self.received += fitting;
-        if fitting < bytes.len() { Err(HeadOverflow::Bytes) } else { Ok(()) }
-    }
-
-    /// Judges the line that just ended; true when it was the blank line after a head.
-    fn end_line(&mut self) -> Result<bool, HeadOverflow> {
-        let blank = matches!(&self.head[self.line_start..], b"\n" | b"\r\n");
-        if blank && self.lines == 0 {
-            self.head.clear();
-            return Ok(false);
-        }
-        if blank {
-            return Ok(true);
-        }
-        // The start line is not a header line.
-        if self.lines > self.limits.max_lines {
-            return Err(HeadOverflow::Lines);
-        }
-        self.lines += 1;
-        self.line_start = self.head.len();
-        Ok(false)
+        pushed
     }
 }
 
@@ -313,48 +346,72 @@ pub(super) struct ParsedRequest {
     pub(super) headers: HeaderMap,
 }
 
-/// Parses the complete head of a request.
-pub(super) fn parse_request(head: &[u8]) -> Result<ParsedRequest, HeadError> {
-    let mut fields = room_for_fields(head);
-    let mut request = httparse::Request::new(&mut fields);
-    let status = request.parse(head).map_err(head_error)?;
-    match (status, request.method, request.path, request.version) {
-        (httparse::Status::Complete(length), Some(method), Some(target), Some(minor))
-            if length == head.len() =>
-        {
-            let (method, target) = (method.to_owned(), target.to_owned());
-            let headers = header_map(request.headers)?;
-            Ok(ParsedRequest { method, target, version: version(minor), headers })
+/// Parses the complete head of a request, of so many lines.
+pub(super) fn parse_request(head: &[u8], lines: usize) -> Result<ParsedRequest, HeadError> {
+    with_room_for_fields(lines, |room| {
+        let mut request = httparse::Request::new(&mut []);
+        let status = request.parse_with_uninit_headers(head, room).map_err(head_error)?;
+        match (status, request.method, request.path, request.version) {
+            (httparse::Status::Complete(length), Some(method), Some(target), Some(minor))
+                if length == head.len() =>
+            {
+                let (method, target) = (method.to_owned(), target.to_owned());
+                let headers = header_map(request.headers)?;
+                Ok(ParsedRequest { method, target, version: version(minor), headers })
+            }
+            _ => Err(HeadError::Fault(HeadFault::StartLine)),
         }
-        _ => Err(HeadError::Fault(HeadFault::StartLine)),
-    }
+    })
 }
 
-/// Parses the complete head of a response.
-pub(super) fn parse_response(head: &[u8]) -> Result<(StatusCode, Version, HeaderMap), HeadError> {
-    let mut fields = room_for_fields(head);
-    let mut response = httparse::Response::new(&mut fields);
-    let status = response.parse(head).map_err(head_error)?;
-    match (status, response.code, response.version) {
-        (httparse::Status::Complete(length), Some(code), Some(minor)) if length == head.len() => {
-            // Three digits that are no status, such as 042, are as malformed as letters (RFC 9110 15).
-            let status = StatusCode::from_u16(code).map_err(|_| HeadError::Fault(HeadFault::StartLine))?;
-            Ok((status, version(minor), header_map(response.headers)?))
-        }
-        _ => Err(HeadError::Fault(HeadFault::StartLine)),
-    }
+/// The head of a response as it came.
+pub(super) struct ParsedResponse<'a> {
+    pub(super) status: StatusCode,
+    pub(super) version: Version,
+    pub(super) fields: &'a [httparse::Header<'a>],
 }
 
-/// One slot a line: the reader has bounded the lines already.
-fn room_for_fields(head: &[u8]) -> Vec<httparse::Header<'_>> {
-    vec![httparse::EMPTY_HEADER; head.iter().filter(|&&b| b == b'\n').count()]
+/// Parses the complete head of a response, of so many lines, and shows it to `judge`.
+pub(super) fn parse_response<T>(
+    head: &[u8],
+    lines: usize,
+    judge: impl FnOnce(ParsedResponse<'_>) -> Result<T, HeadError>,
+) -> Result<T, HeadError> {
+    with_room_for_fields(lines, |room| {
+        let mut response = httparse::Response::new(&mut []);
+        let parser = httparse::ParserConfig::default();
+        let parsed = parser.parse_response_with_uninit_headers(&mut response, head, room);
+        match (parsed.map_err(head_error)?, response.code, response.version) {
+            (httparse::Status::Complete(length), Some(code), Some(minor)) if length == head.len() => {
+                // Three digits that are no status, such as 042, are as malformed as letters (RFC 9110 15).
+                let status =
+                    StatusCode::from_u16(code).map_err(|_| HeadError::Fault(HeadFault::StartLine))?;
+                judge(ParsedResponse { status, version: version(minor), fields: response.headers })
+            }
+            _ => Err(HeadError::Fault(HeadFault::StartLine)),
+        }
+    })
+}
+
+/// One slot a line: the reader has bounded the lines already. Most heads do without memory for it.
+fn with_room_for_fields<'a, T>(
+    lines: usize,
+    parse: impl FnOnce(&mut [MaybeUninit<httparse::Header<'a>>]) -> T,
+) -> T {
+    const MOST: usize = 32;
+    if lines <= MOST {
+        parse(&mut [const { MaybeUninit::uninit() }; MOST][..lines])
+    } else {
+        parse(&mut vec![MaybeUninit::uninit(); lines])
+    }
 }
 
 fn version(minor: u8) -> Version {
     if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 }
 }
 
-fn header_map(fields: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
+/// The same in a map. It takes every name and value that the parser took, see the tests.
+pub(super) fn header_map(fields: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
     let mut headers = HeaderMap::with_capacity(fields.len());
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes())
@@ -386,6 +443,23 @@ mod tests {
     #[test]
     fn the_accept_value_of_rfc6455_1_3() {
         assert_eq!(accept_value(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    /// The response of a connection whose headers nobody looks at never becomes a map: nothing may be refused by the map alone.
+    #[test]
+    fn the_map_takes_every_byte_that_the_parser_takes() {
+        let mut taken = 0;
+        for byte in 0..=u8::MAX {
+            for (name, value) in [(&[b'a', byte][..], &b"v"[..]), (b"name", &[b'v', byte, b'v'])] {
+                let head = [b"HTTP/1.1 101 S\r\n", name, b": ", value, b"\r\n\r\n"].concat();
+                let parsed = parse_response(&head, 2, |response| Ok(header_map(response.fields)));
+                if let Ok(map) = parsed {
+                    assert!(map.is_ok(), "{}", head.escape_ascii());
+                    taken += 1;
+                }
+            }
+        }
+        assert!(taken > 256, "{taken}");
     }
 
     #[test]

@@ -45,7 +45,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use ::http::header::SEC_WEBSOCKET_PROTOCOL;
-use ::http::{HeaderValue, StatusCode};
+use ::http::{HeaderMap, HeaderValue, StatusCode};
 
 pub use self::accept::{AcceptProgress, Accepting};
 pub use self::backoff::{Backoff, GaveUp, Retries};
@@ -70,7 +70,7 @@ pub use self::url::{Address, Host, Scheme, UrlError, Userinfo};
 pub(crate) use self::wire::Wire;
 
 use self::refusal::PendingRefusal;
-use self::response::{Offer, ResponseReader};
+use self::response::{Agreement, Offer, ResponseReader};
 use crate::deflate::Agreed;
 
 /// How long the body of a refusal may take after its head. The verdict is known by then and the body only explains
@@ -98,6 +98,8 @@ pub struct Opening {
     request: Vec<u8>,
     written: usize,
     offer: Offer,
+    /// Whether anybody is going to look at the header lines of a 101.
+    keeps_headers: bool,
     state: State,
 }
 
@@ -109,6 +111,13 @@ enum State {
     Head(ResponseReader),
     Body { refusal: Box<PendingRefusal>, deadline: Instant },
     Over,
+}
+
+/// A final response.
+enum Answer {
+    /// A 101, and what it agrees to.
+    Switches(Response, Result<Agreement, HandshakeError>),
+    Other(Response),
 }
 
 impl fmt::Debug for Opening {
@@ -179,13 +188,26 @@ impl Opening {
         reason = "a request belongs to one handshake: its key is used once"
     )]
     pub fn new(request: RequestHead, nonce: [u8; 16], limits: HeadLimits) -> Result<Self, RequestError> {
+        let (mut opening, request) = Self::beside(&request, nonce, limits)?;
+        opening.request = request;
+        Ok(opening)
+    }
+
+    /// The same for whoever writes the request, which is the other half of the result.
+    fn beside(
+        request: &RequestHead,
+        nonce: [u8; 16],
+        limits: HeadLimits,
+    ) -> Result<(Self, Vec<u8>), RequestError> {
         let (bytes, accept) = request.encode_within_limits(nonce)?;
-        Ok(Self {
-            request: bytes,
+        let opening = Self {
+            request: Vec::new(),
             written: 0,
-            offer: Offer::new(&request, accept),
+            offer: Offer::new(request, accept),
+            keeps_headers: true,
             state: State::Head(ResponseReader::new(limits)),
-        })
+        };
+        Ok((opening, bytes))
     }
 
     /// The bytes to be written now; empty when there are none.
@@ -261,32 +283,45 @@ impl Opening {
         bytes: &[u8],
         now: Instant,
     ) -> Result<Progress, HandshakeError> {
-        let Some((response, taken)) = reader.push(bytes)? else {
+        let keeps_headers = self.keeps_headers;
+        let pushed = reader.push(bytes, |response| {
+            if response.status != StatusCode::SWITCHING_PROTOCOLS {
+                return Response::of(response).map(Answer::Other);
+            }
+            let kept = if keeps_headers {
+                Response::of(response)?
+            } else {
+                Response { status: response.status, version: response.version, headers: HeaderMap::new() }
+            };
+            Ok(Answer::Switches(kept, self.offer.check(response)))
+        });
+        let Some((answer, taken)) = pushed? else {
             self.state = State::Head(reader);
             return Ok(Progress::More);
         };
         let rest = &bytes[taken..];
-        if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.open(response, rest);
+        match answer {
+            Answer::Switches(response, agreed) => Ok(self.open(response, agreed?, rest)),
+            Answer::Other(response) => {
+                self.receive_body(PendingRefusal::new(response), now + REFUSAL_TIME, rest)
+            }
         }
-        self.receive_body(PendingRefusal::new(response), now + REFUSAL_TIME, rest)
     }
 
     /// A 101 has no body, whatever its header lines say (RFC 9110 15.2): what follows are frames.
-    fn open(&self, mut response: Response, leftover: &[u8]) -> Result<Progress, HandshakeError> {
-        let agreement = self.offer.check(&response)?;
+    fn open(&self, mut response: Response, agreement: Agreement, leftover: &[u8]) -> Progress {
         if self.offer.is_secret(agreement.subprotocol.as_deref())
             && let Some(line) = response.headers.get_mut(SEC_WEBSOCKET_PROTOCOL)
         {
             line.set_sensitive(true);
         }
-        Ok(Progress::Open(Opened {
+        Progress::Open(Opened {
             response,
             subprotocol: agreement.subprotocol,
             extensions: agreement.extensions,
             compression: agreement.compression,
             leftover: leftover.to_vec(),
-        }))
+        })
     }
 
     fn receive_body(

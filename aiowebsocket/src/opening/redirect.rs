@@ -61,7 +61,7 @@ impl Redirects {
         let location = match lines_of(&refusal.headers, &LOCATION) {
             Lines::None => return Err(fails(RedirectFault::Missing)),
             Lines::Several => return Err(fails(RedirectFault::Repeated)),
-            Lines::One(line) => str::from_utf8(line.as_bytes()).map_err(|_| fails(RedirectFault::NotText))?,
+            Lines::One(line) => str::from_utf8(line).map_err(|_| fails(RedirectFault::NotText))?,
         };
         let to = resolve(location, from).map_err(|error| fails(RedirectFault::Address(error)))?;
         if from.is_secure() && !to.is_secure() {

@@ -52,7 +52,7 @@ impl Refusal {
     /// neither, or several things. Nothing bounds what it says: that is the caller's to do.
     pub fn retry_after(&self, now: SystemTime) -> Option<Duration> {
         let Lines::One(line) = lines_of(&self.headers, &RETRY_AFTER) else { return None };
-        let value = str::from_utf8(line.as_bytes()).ok()?.trim();
+        let value = str::from_utf8(line).ok()?.trim();
         if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
             // Digits alone can only be too many.
             return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));

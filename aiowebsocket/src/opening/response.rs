@@ -3,14 +3,14 @@
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, StatusCode, Version};
 
 use super::deflate;
 use super::error::HandshakeError;
 use super::extension::{Extension, parse_extensions};
 use super::http::{
-    HeadError, HeadFault, HeadLimits, HeadOverflow, HeadReader, Lines, lines_of, list, list_has,
-    parse_response,
+    Fields, HeadError, HeadFault, HeadLimits, HeadOverflow, HeadReader, Lines, ParsedResponse, header_map,
+    lines_of, list, list_has, parse_response,
 };
 use super::request::{ExpectedAccept, RequestHead};
 use crate::deflate::{Agreed, Deflate};
@@ -64,14 +64,18 @@ impl ResponseReader {
         self.head.received()
     }
 
-    /// Takes bytes. `Some`: the response, whose head ended with so many of them; the rest is not touched. `None`: all
-    /// taken, and the head goes on.
-    pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<Option<(Response, usize)>, ResponseFault> {
+    /// Takes bytes. `Some`: what `judge` makes of the response, whose head ended with so many of them; the rest is not touched.
+    /// `None`: all taken, and the head goes on.
+    pub(super) fn push<T>(
+        &mut self,
+        mut bytes: &[u8],
+        judge: impl Fn(&ParsedResponse<'_>) -> Result<T, HeadError>,
+    ) -> Result<Option<(T, usize)>, ResponseFault> {
         let mut before = 0;
         loop {
             let pushed = self.head.push(bytes);
             // Judged at the first byte: who speaks another protocol may wait for us forever.
-            let start = self.head.start();
+            let start = self.head.start(bytes);
             if !HTTP_PREFIX.starts_with(&start[..start.len().min(HTTP_PREFIX.len())]) {
                 let shown = start.len().min(NOT_HTTP_SHOWN);
                 return Err(ResponseFault::NotHttp { start: start[..shown].to_vec() });
@@ -81,16 +85,19 @@ impl ResponseReader {
                 HeadOverflow::Lines => ResponseFault::TooManyLines { limit: self.head.limits().max_lines },
             })?;
             let Some(taken) = pushed else { return Ok(None) };
-            bytes = &bytes[taken..];
             before += taken;
-            let response = match parse_response(self.head.head()) {
-                Ok((status, version, headers)) => Response { status, version, headers },
+            let judged = parse_response(self.head.head(bytes), self.head.lines(), |response| {
+                let is_final =
+                    !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS;
+                is_final.then(|| judge(&response)).transpose()
+            });
+            match judged {
+                Ok(Some(judged)) => return Ok(Some((judged, before))),
+                Ok(None) => {}
                 Err(HeadError::Fault(fault)) => return Err(ResponseFault::Malformed(fault)),
                 Err(HeadError::Version) => return Err(ResponseFault::Version),
-            };
-            if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS {
-                return Ok(Some((response, before)));
             }
+            bytes = &bytes[taken..];
             // RFC 9110 15.2: an interim response that was not asked for may be passed over.
             if self.interim == INTERIM_LIMIT {
                 return Err(ResponseFault::TooManyInterim { limit: INTERIM_LIMIT });
@@ -98,6 +105,14 @@ impl ResponseReader {
             self.interim += 1;
             self.head.next_head();
         }
+    }
+}
+
+impl Response {
+    /// The response, to be kept.
+    pub(super) fn of(head: &ParsedResponse<'_>) -> Result<Self, HeadError> {
+        let &ParsedResponse { status, version, fields } = head;
+        Ok(Self { status, version, headers: header_map(fields)? })
     }
 }
 
@@ -131,9 +146,9 @@ impl Offer {
     }
 
     /// Checks a 101 in the order of RFC 6455 4.1, items 2 to 6 of the response.
-    pub(super) fn check(&self, response: &Response) -> Result<Agreement, HandshakeError> {
+    pub(super) fn check(&self, response: &ParsedResponse<'_>) -> Result<Agreement, HandshakeError> {
         debug_assert_eq!(response.status, StatusCode::SWITCHING_PROTOCOLS);
-        let headers = &response.headers;
+        let headers = response.fields;
         // RFC 9110 7.8: HTTP/1.0 has no upgrade.
         if response.version != Version::HTTP_11 {
             return Err(HandshakeError::HttpVersion);
@@ -163,24 +178,23 @@ impl Offer {
     }
 
     /// Item 4; 11.3.3 allows the line once.
-    fn check_accept(&self, headers: &HeaderMap) -> Result<(), HandshakeError> {
+    fn check_accept(&self, headers: &(impl Fields + ?Sized)) -> Result<(), HandshakeError> {
         match lines_of(headers, &SEC_WEBSOCKET_ACCEPT) {
             Lines::None => Err(HandshakeError::AcceptMissing),
-            Lines::One(value) if self.accept.matches(value.as_bytes()) => Ok(()),
+            Lines::One(value) if self.accept.matches(value) => Ok(()),
             Lines::One(_) => Err(HandshakeError::AcceptMismatch),
             Lines::Several => Err(HandshakeError::AcceptRepeated),
         }
     }
 
     /// Item 5; 9.1 for the grammar, 11.3.2 allows the line once.
-    fn check_extensions(&self, headers: &HeaderMap) -> Result<Vec<Extension>, HandshakeError> {
+    fn check_extensions(&self, headers: &(impl Fields + ?Sized)) -> Result<Vec<Extension>, HandshakeError> {
         let value = match lines_of(headers, &SEC_WEBSOCKET_EXTENSIONS) {
             Lines::None => return Ok(Vec::new()),
             Lines::One(value) => value,
             Lines::Several => return Err(HandshakeError::ExtensionsRepeated),
         };
-        let extensions =
-            parse_extensions(value.as_bytes()).map_err(|_| HandshakeError::ExtensionsMalformed)?;
+        let extensions = parse_extensions(value).map_err(|_| HandshakeError::ExtensionsMalformed)?;
         let is_offered = |name: &String| {
             self.extensions.contains(name) || (self.compression.is_some() && name == deflate::NAME)
         };
@@ -205,13 +219,13 @@ impl Offer {
     }
 
     /// Item 6; 11.3.4 allows the line once. The names are compared as they are: only one of ours is one of ours.
-    fn check_subprotocol(&self, headers: &HeaderMap) -> Result<Option<String>, HandshakeError> {
+    fn check_subprotocol(&self, headers: &(impl Fields + ?Sized)) -> Result<Option<String>, HandshakeError> {
         let value = match lines_of(headers, &SEC_WEBSOCKET_PROTOCOL) {
             Lines::None => return Ok(None),
             Lines::One(value) => value,
             Lines::Several => return Err(HandshakeError::SubprotocolRepeated),
         };
-        match self.subprotocols.iter().find(|offered| offered.as_bytes() == value.as_bytes()) {
+        match self.subprotocols.iter().find(|offered| offered.as_bytes() == value) {
             Some(agreed) => Ok(Some(agreed.clone())),
             None => {
                 // Some servers send the whole offer back.
@@ -224,6 +238,6 @@ impl Offer {
 }
 
 /// A header value as text for people.
-fn readable(value: &HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).into_owned()
+fn readable(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).into_owned()
 }

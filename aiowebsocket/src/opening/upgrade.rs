@@ -46,9 +46,9 @@ impl Request {
 
 /// Judges a complete head: the request, and the accept value that answers it. The order is HTTP's rules first, then
 /// RFC 6455 4.2.1's.
-pub(super) fn judge(head: &[u8]) -> Result<(Request, String), AcceptError> {
+pub(super) fn judge(head: &[u8], lines: usize) -> Result<(Request, String), AcceptError> {
     let ParsedRequest { method, target, version, headers } =
-        parse_request(head).map_err(|error| match error {
+        parse_request(head, lines).map_err(|error| match error {
             HeadError::Fault(fault) => AcceptError::MalformedHead { fault },
             HeadError::Version => AcceptError::HttpVersion,
         })?;
@@ -57,7 +57,7 @@ pub(super) fn judge(head: &[u8]) -> Result<(Request, String), AcceptError> {
     }
     // RFC 9112 3.2: a request without one valid Host is answered 400, whatever else it may be.
     match lines_of(&headers, &HOST) {
-        Lines::One(host) if is_host(host.as_bytes()) => {}
+        Lines::One(host) if is_host(host) => {}
         _ => return Err(AcceptError::Host),
     }
     if method != Method::GET.as_str() {
@@ -74,12 +74,12 @@ pub(super) fn judge(head: &[u8]) -> Result<(Request, String), AcceptError> {
         return Err(AcceptError::Body);
     }
     match lines_of(&headers, &SEC_WEBSOCKET_VERSION) {
-        Lines::One(version) if version.as_bytes() == b"13" => {}
+        Lines::One(version) if version == b"13" => {}
         Lines::None | Lines::One(_) => return Err(AcceptError::Version),
         Lines::Several => return Err(AcceptError::VersionRepeated),
     }
     let accept = match lines_of(&headers, &SEC_WEBSOCKET_KEY) {
-        Lines::One(key) if is_key(key.as_bytes()) => accept_value(key.as_bytes()),
+        Lines::One(key) if is_key(key) => accept_value(key),
         _ => return Err(AcceptError::Key),
     };
     let subprotocols = subprotocols_of(&headers)?;

@@ -23,6 +23,11 @@ impl Wire {
         self.say();
     }
 
+    /// Whether there is a layer.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.layer.is_some()
+    }
+
     /// Whether the handshake of the layer is complete.
     pub(crate) fn is_open(&self) -> bool {
         self.layer.as_ref().is_none_or(|layer| layer.is_open())

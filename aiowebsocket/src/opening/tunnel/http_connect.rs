@@ -10,7 +10,7 @@ use super::super::http::HeadLimits;
 use super::super::proxy::Proxy;
 use super::super::refusal::PendingRefusal;
 use super::super::request::put_line;
-use super::super::response::ResponseReader;
+use super::super::response::{Response, ResponseReader};
 use super::error::ProxyFault;
 use super::{Step, TunnelTarget};
 
@@ -43,7 +43,7 @@ impl HttpConnect {
     pub(super) fn receive(self, bytes: &[u8], is_asked: bool, now: Instant) -> Step<Self> {
         match self {
             Self::Head(mut reader) => {
-                let Some((response, taken)) = reader.push(bytes)? else {
+                let Some((response, taken)) = reader.push(bytes, Response::of)? else {
                     return Ok(ControlFlow::Continue(Self::Head(reader)));
                 };
                 let rest = &bytes[taken..];

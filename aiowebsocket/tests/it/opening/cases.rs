@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aiowebsocket::Deflate;
 use aiowebsocket::opening::{
-    AcceptError, AcceptProgress, Accepting, Address, HandshakeError, HeadLimits, Opened, Opening, Progress,
-    Request, RequestHead,
+    AcceptError, AcceptProgress, Accepting, Address, ConnectError, Connecting, HandshakeError, HeadLimits,
+    Next, OpenLimits, Opened, Opening, Progress, Request, RequestHead,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -213,6 +213,49 @@ fn responses() {
     for case in &cases {
         every_way(&case.input, |bytes, pieces, trailing| run_response(case, bytes, pieces, trailing));
     }
+}
+
+/// Header lines that nobody looks at are judged as those that are kept.
+#[test]
+fn responses_without_their_header_lines() {
+    let cases: Vec<ResponseCase> = cases("opening_response.toml");
+    let mut opened = 0;
+    for case in &cases {
+        let [kept, skipped] = [false, true].map(|skips| outcome(case, skips));
+        match (kept, skipped) {
+            (Ok(Next::Open { opened: kept, .. }), Ok(Next::Open { opened: mut skipped, .. })) => {
+                assert!(!kept.response.headers.is_empty());
+                assert!(skipped.response.headers.is_empty());
+                skipped.response.headers.clone_from(&kept.response.headers);
+                assert_eq!(format!("{kept:?}"), format!("{skipped:?}"), "{}", case.input.name);
+                opened += 1;
+            }
+            (kept, skipped) => assert_eq!(format!("{kept:?}"), format!("{skipped:?}"), "{}", case.input.name),
+        }
+    }
+    assert!(opened > 10, "{opened} opened");
+}
+
+/// What a connection over a stream that is there comes to.
+fn outcome(case: &ResponseCase, skips: bool) -> Result<Next, ConnectError> {
+    let address = Address::parse("ws://server.example.com/chat").unwrap();
+    let mut request = RequestHead::new(&address);
+    request.subprotocols(case.subprotocols.clone()).unwrap();
+    request.extensions(case.extensions.clone()).unwrap();
+    request.compression(case.deflate.as_ref().map(Options::deflate)).unwrap();
+    let now = start_of_time();
+    let mut machine = Connecting::over(address, request, false, OpenLimits::default(), now);
+    if skips {
+        machine.skip_headers();
+    }
+    let mut nonces = || Ok(NONCE);
+    assert!(matches!(machine.next(now, &mut nonces), Ok(Next::Exchange)));
+    machine.written(machine.output().len());
+    machine.receive(&case.input.bytes(), now);
+    if case.input.end {
+        machine.receive_end(now);
+    }
+    machine.next(now, &mut nonces)
 }
 
 fn run_response(case: &ResponseCase, bytes: &[u8], pieces: &[usize], trailing: Option<&[u8]>) {
