@@ -21,6 +21,7 @@ pub mod tls;
 use std::future::poll_fn;
 use std::hint::black_box;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::task::Poll;
 use std::time::Instant;
 
@@ -41,8 +42,14 @@ pub enum Mode {
     Tls,
 }
 
-/// The mode of this run.
+/// The mode of this run. The arguments are read once: to read them takes nine calls of the allocator, and some clients ask for
+/// each connection.
 pub fn mode() -> Mode {
+    static MODE: OnceLock<Mode> = OnceLock::new();
+    *MODE.get_or_init(read_mode)
+}
+
+fn read_mode() -> Mode {
     let mut arguments = std::env::args().skip(1);
     match arguments.next() {
         Some(first) if first == DEFAULT => Mode::Default,
