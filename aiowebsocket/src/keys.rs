@@ -14,6 +14,9 @@ use chacha20::rand_core::{Rng, SeedableRng};
 /// Keys made at a time: what the generator makes in one go.
 const BATCH: usize = 64;
 
+/// Keys that make a nonce.
+const NONCE: usize = 4;
+
 /// Keys that were not given out yet, and the generator of more.
 struct Pool {
     keys: [[u8; 4]; BATCH],
@@ -55,14 +58,23 @@ pub fn forget() {
     });
 }
 
-/// Sixteen random bytes for one opening handshake.
+/// Sixteen random bytes for one opening handshake, from the same generator: a system call for each takes longer than to read
+/// the response.
 ///
 /// # Errors
 /// The operating system has no randomness to give.
 pub fn nonce() -> std::io::Result<[u8; 16]> {
-    let mut nonce = [0; 16];
-    getrandom::fill(&mut nonce)?;
-    Ok(nonce)
+    POOL.with_borrow_mut(|pool| {
+        if pool.generator.is_none() {
+            pool.generator = Some(ManuallyDrop::new(seeded()?));
+        }
+        if pool.next + NONCE > BATCH {
+            pool.refill();
+        }
+        let keys = &pool.keys[pool.next..pool.next + NONCE];
+        pool.next += NONCE;
+        Ok(keys.as_flattened().try_into().expect("four keys are sixteen bytes"))
+    })
 }
 
 /// A random number of 64 bits: for delays, which need few.
