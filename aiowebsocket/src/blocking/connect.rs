@@ -130,9 +130,12 @@ impl Connect<Dial> {
 }
 
 impl Dial {
-    fn machine(&self, asked: Asked, limits: OpenLimits) -> Result<Connecting, Error> {
+    fn machine(&self, asked: Asked, limits: OpenLimits) -> Result<Box<Connecting>, Error> {
         match &self.given {
-            Some(given) => Ok(Connecting::over(asked.address, asked.request, given.secure, limits, now())),
+            Some(given) => {
+                let machine = Connecting::over(asked.address, asked.request, given.secure, limits, now());
+                Ok(Box::new(machine))
+            }
             None => self.route.clone().connecting(asked, limits, now()),
         }
     }

@@ -31,7 +31,7 @@ pub(super) struct Opened {
 }
 
 /// Drives the machine until the connection is open.
-pub(super) fn run(mut machine: Connecting, means: &Means, dial: &Dial) -> Result<Opened, Error> {
+pub(super) fn run(mut machine: Box<Connecting>, means: &Means, dial: &Dial) -> Result<Opened, Error> {
     means.begin(&mut machine);
     let mut pump = Pump::new(dial).map_err(Error::Io)?;
     loop {
@@ -50,7 +50,7 @@ pub(super) fn run(mut machine: Connecting, means: &Means, dial: &Dial) -> Result
                     unreachable!("what is open has a socket")
                 };
                 let request = machine.request().to_vec();
-                return Ok(Opened { socket, poller, waker, open: (*opened, layer), request });
+                return Ok(Opened { socket, poller, waker, open: (opened, layer), request });
             }
             Err(error) => {
                 pump.say_last(&mut machine);

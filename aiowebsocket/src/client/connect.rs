@@ -15,7 +15,7 @@ use super::opening::{self, Dialler};
 use super::websocket::WebSocket;
 use crate::face::{Asked, Connect, Dial, Error, Means, Negotiated, Open, Target, TimeLimit};
 use crate::opening::{Address, Connecting, OpenLimits, OpenStep, Opened, Response};
-use crate::protocol::Role;
+use crate::protocol::{Config, Role};
 
 /// Opens a connection to a `ws://` or `wss://` address, or to what an `http::Request` asks for (feature `http`): `connect(url).await` with all defaults, or with options in between.
 ///
@@ -122,21 +122,33 @@ impl<T: Transport> Connect<T> {
     /// As [`connect`].
     pub async fn with_response(self) -> Result<(WebSocket<T::Stream>, Response), Error> {
         let Self { asked, config, limits, means, transport } = self;
-        let (stream, (opened, layer)) = transport.open(asked?, limits, &means).await?;
-        let Opened { response, subprotocol, compression, leftover, .. } = opened;
-        let negotiated = Negotiated { subprotocol, compression, config };
-        Ok((WebSocket::from_opened(stream, Role::Client, negotiated, &leftover, layer), response))
+        let (stream, open) = transport.open(asked?, limits, &means).await?;
+        Ok(opened(stream, open, config))
     }
+}
+
+/// The connection, and the response that nothing of it keeps.
+#[inline]
+fn opened<S>(stream: S, (opened, layer): Open, config: Config) -> (WebSocket<S>, Response)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Opened { response, subprotocol, compression, leftover, .. } = *opened;
+    let negotiated = Negotiated { subprotocol, compression, config };
+    (WebSocket::from_opened(stream, Role::Client, negotiated, &leftover, layer), response)
 }
 
 impl<T: Transport> IntoFuture for Connect<T> {
     type Output = Result<WebSocket<T::Stream>, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
-    fn into_future(mut self) -> Self::IntoFuture {
-        Box::pin(async {
-            self.means.skips_headers = true;
-            Ok(self.with_response().await?.0)
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { asked, config, limits, mut means, transport } = self;
+        means.skips_headers = true;
+        // As small as it can be, since glibc is quick with blocks of up to 1,032 bytes only.
+        Box::pin(async move {
+            let (stream, open) = transport.open(asked?, limits, &means).await?;
+            Ok(opened(stream, open, config).0)
         })
     }
 }
@@ -200,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for Over<S> {
         limits: OpenLimits,
         means: &Means,
     ) -> Result<(S, Open), Error> {
-        let machine = Connecting::over(address, request, self.secure, limits, now());
+        let machine = Box::new(Connecting::over(address, request, self.secure, limits, now()));
         let opened = opening::over(machine, &mut self.stream, means).await?;
         Ok((self.stream, opened))
     }
@@ -229,7 +241,7 @@ where
                 .map_err(|_| Error::Timeout(TimeLimit::Open(OpenStep::Connect)))?,
         }
         .map_err(Error::Connect)?;
-        let machine = Connecting::over(address, request, false, limits, started);
+        let machine = Box::new(Connecting::over(address, request, false, limits, started));
         let opened = opening::over(machine, &mut stream, means).await?;
         Ok((stream, opened))
     }
@@ -238,10 +250,16 @@ where
 impl Transport for Dial {
     type Stream = TcpStream;
 
-    async fn open(self, asked: Asked, limits: OpenLimits, means: &Means) -> Result<(TcpStream, Open), Error> {
+    /// The machine is made before the future, which else has room for all that it is made of.
+    fn open(
+        self,
+        asked: Asked,
+        limits: OpenLimits,
+        means: &Means,
+    ) -> impl Future<Output = Result<(TcpStream, Open), Error>> + Send {
         let Self { route, ways } = self;
-        let local = route.local;
-        let machine = route.connecting(asked, limits, now())?;
-        opening::dial(machine, means, &Dialler { local, ways }).await
+        let dialler = Dialler { local: route.local, ways };
+        let machine = route.connecting(asked, limits, now());
+        async move { opening::dial(machine?, means, &dialler).await }
     }
 }

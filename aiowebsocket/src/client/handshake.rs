@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::driver::now;
+use super::driver::{Alarm, now};
 use super::exchange;
 use crate::face::Error;
 use crate::face::exchange::{Exchange, Turn};
@@ -18,19 +18,20 @@ pub(super) async fn run<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut exchange = Exchange::new();
+    let (mut exchange, mut alarm) = (Exchange::new(), Alarm::default());
     loop {
-        let progress =
-            match exchange::turn(&mut exchange, stream, wire.output(), accepting.next_timeout()).await {
-                Turn::Wrote(n) => {
-                    wire.written(n);
-                    continue;
-                }
-                Turn::Read(0) => requested(accepting.receive_end()),
-                Turn::Read(_) => receive(wire, accepting, exchange.bytes()),
-                Turn::TimeIsUp => requested(accepting.handle_timeout(now())),
-                Turn::Broken(error) => return Err(Error::Io(error)),
-            };
+        let until = accepting.next_timeout();
+        let turn = exchange::turn(&mut exchange, stream, wire.output(), &mut alarm, until).await;
+        let progress = match turn {
+            Turn::Wrote(n) => {
+                wire.written(n);
+                continue;
+            }
+            Turn::Read(0) => requested(accepting.receive_end()),
+            Turn::Read(_) => receive(wire, accepting, exchange.bytes()),
+            Turn::TimeIsUp => requested(accepting.handle_timeout(now())),
+            Turn::Broken(error) => return Err(Error::Io(error)),
+        };
         match progress {
             Ok(Some(request)) => return Ok(request),
             Ok(None) => {}

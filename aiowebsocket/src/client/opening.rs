@@ -1,19 +1,19 @@
 //! The pump of a connection that opens: looks names up, dials, reads, writes and sleeps as the machine says.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::connect::Ways;
-use super::driver::now;
-use super::exchange::{self, write_out};
+use super::driver::{Alarm, now};
+use super::exchange::{wait_until, write_out};
 use super::gate::Pass;
 use crate::face::exchange::{Exchange, Turn};
 use crate::face::{Error, Means, Open, TimeLimit};
@@ -29,31 +29,33 @@ pub(super) struct Dialler {
 
 /// Opens a connection over a socket that is dialled. The pass, if any, is given up when it is open.
 pub(super) async fn dial(
-    mut machine: Connecting,
+    mut machine: Box<Connecting>,
     means: &Means,
     dialler: &Dialler,
 ) -> Result<(TcpStream, Open), Error> {
     means.begin(&mut machine);
     let mut stream: Option<Dialled> = None;
     let mut pending = Pending::default();
-    let mut exchange = Exchange::new();
+    let (mut exchange, mut clock) = (Exchange::new(), Clock::new());
     loop {
-        let next = machine.next(now(), &mut keys::nonce);
+        let next = machine.next(clock.now, &mut keys::nonce);
         means.tell(&mut machine);
         match next {
             Ok(Next::Resolve { host, port }) => pending.look_up(host, port),
             Ok(Next::Dial(attempt)) => pending.attempts.push((attempt, dialler.connect(attempt.address))),
             Ok(Next::Wait) => {
-                if let Some(dialled) = pending.wait(&mut machine).await {
+                if let Some(dialled) = pending.wait(&mut machine, &mut clock).await {
                     // Messages are written whole, so waiting for more to fill a packet only adds delay.
                     dialled.0.set_nodelay(true).map_err(Error::Io)?;
                     stream = Some(dialled);
                 }
             }
             Ok(Next::Hangup) => (stream, exchange) = (None, Exchange::new()),
-            Ok(Next::Secure { host, is_proxy }) => secure(&mut machine, means, &host, is_proxy).await,
+            Ok(Next::Secure { host, is_proxy }) => {
+                secure(&mut machine, means, &mut clock, &host, is_proxy).await
+            }
             Ok(Next::Exchange) => match &mut stream {
-                Some((stream, _)) => turn(&mut machine, stream, &mut exchange).await?,
+                Some((stream, _)) => turn(&mut machine, stream, &mut exchange, &mut clock).await?,
                 None => unreachable!("bytes are exchanged over a stream that was dialled"),
             },
             Ok(Next::Flush) => match &mut stream {
@@ -61,7 +63,7 @@ pub(super) async fn dial(
                 None => unreachable!("bytes are written to a stream that was dialled"),
             },
             Ok(Next::Open { opened, layer }) => match stream {
-                Some((stream, _)) => return Ok((stream, (*opened, layer))),
+                Some((stream, _)) => return Ok((stream, (opened, layer))),
                 None => unreachable!("what is open has a stream"),
             },
             Err(error) => {
@@ -76,20 +78,22 @@ pub(super) async fn dial(
 
 /// Opens a connection over a stream that leads to the server already.
 pub(super) async fn over<S: AsyncRead + AsyncWrite + Unpin>(
-    mut machine: Connecting,
+    mut machine: Box<Connecting>,
     stream: &mut S,
     means: &Means,
 ) -> Result<Open, Error> {
     means.begin(&mut machine);
-    let mut exchange = Exchange::new();
+    let (mut exchange, mut clock) = (Exchange::new(), Clock::new());
     loop {
-        let next = machine.next(now(), &mut keys::nonce);
+        let next = machine.next(clock.now, &mut keys::nonce);
         means.tell(&mut machine);
         match next {
-            Ok(Next::Secure { host, is_proxy }) => secure(&mut machine, means, &host, is_proxy).await,
-            Ok(Next::Exchange) => turn(&mut machine, stream, &mut exchange).await?,
+            Ok(Next::Secure { host, is_proxy }) => {
+                secure(&mut machine, means, &mut clock, &host, is_proxy).await
+            }
+            Ok(Next::Exchange) => turn(&mut machine, stream, &mut exchange, &mut clock).await?,
             Ok(Next::Flush) => flush(&mut machine, stream).await?,
-            Ok(Next::Open { opened, layer }) => return Ok((*opened, layer)),
+            Ok(Next::Open { opened, layer }) => return Ok((opened, layer)),
             Ok(Next::Resolve { .. } | Next::Dial(_) | Next::Wait | Next::Hangup) => {
                 unreachable!("nothing is dialled where a stream is given")
             }
@@ -98,6 +102,29 @@ pub(super) async fn over<S: AsyncRead + AsyncWrite + Unpin>(
                 return Err(error.into());
             }
         }
+    }
+}
+
+/// The time when something happened last, and the alarm of all waits.
+struct Clock {
+    now: Instant,
+    alarm: Alarm,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { now: now(), alarm: Alarm::default() }
+    }
+
+    /// Waits for what `poll` waits for, or the deadline, which is `None`.
+    async fn wait<T>(
+        &mut self,
+        until: Option<Instant>,
+        poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Option<T> {
+        let done = wait_until(&mut self.alarm, until, poll).await;
+        self.now = now();
+        done
     }
 }
 
@@ -129,25 +156,18 @@ impl Dialler {
 }
 
 /// The layer that the machine asks for.
-async fn secure(machine: &mut Connecting, means: &Means, host: &Host, is_proxy: bool) {
-    let layer = async {
-        // The trust store is read once, and not where others wait for their turn.
-        if !means.is_ready() {
-            let means = means.clone();
-            if let Err(panicked) = tokio::task::spawn_blocking(move || means.prepare()).await {
-                std::panic::resume_unwind(panicked.into_panic());
-            }
+async fn secure(machine: &mut Connecting, means: &Means, clock: &mut Clock, host: &Host, is_proxy: bool) {
+    // The trust store is read once, and not where others wait for their turn.
+    if !means.is_ready() {
+        let means = means.clone();
+        let mut reading = tokio::task::spawn_blocking(move || means.prepare());
+        match clock.wait(machine.next_timeout(), |cx| Pin::new(&mut reading).poll(cx)).await {
+            Some(Ok(())) => {}
+            Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
+            None => return machine.handle_timeout(clock.now),
         }
-        means.layer(host, is_proxy)
-    };
-    let layer = match machine.next_timeout() {
-        None => Ok(layer.await),
-        Some(until) => timeout_at(Instant::from_std(until), layer).await,
-    };
-    match layer {
-        Ok(layer) => machine.secured(layer, now()),
-        Err(_) => machine.handle_timeout(now()),
     }
+    machine.secured(means.layer(host, is_proxy), clock.now);
 }
 
 /// A stream, and the right to be connecting.
@@ -171,56 +191,45 @@ impl Pending {
     }
 
     /// Waits until something is done, or the deadline, and tells the machine. Returns the stream that won.
-    async fn wait(&mut self, machine: &mut Connecting) -> Option<Dialled> {
+    async fn wait(&mut self, machine: &mut Connecting, clock: &mut Clock) -> Option<Dialled> {
         self.attempts.retain(|(attempt, _)| machine.is_wanted(attempt.id));
-        let until = machine_deadline(machine);
-        let wait = poll_fn(|cx| self.poll(cx, machine));
-        let done = match until {
-            None => Ok(wait.await),
-            Some(until) => timeout_at(until, wait).await,
-        };
-        match done {
-            Ok(dialled) => {
-                if dialled.is_some() {
+        match clock.wait(machine.next_timeout(), |cx| self.poll(cx)).await {
+            None => machine.handle_timeout(clock.now),
+            Some(Done::LookedUp(found)) => machine.resolved(found, clock.now),
+            Some(Done::Dialled(attempt, Err(error))) => machine.failed(attempt, error, clock.now),
+            Some(Done::Dialled(attempt, Ok(dialled))) => {
+                if machine.connected(attempt, clock.now) {
                     self.attempts.clear();
+                    return Some(dialled);
                 }
-                dialled
-            }
-            Err(_) => {
-                machine.handle_timeout(now());
-                None
             }
         }
+        None
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, machine: &mut Connecting) -> Poll<Option<Dialled>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
         if let Some(looking_up) = &mut self.looking_up
             && let Poll::Ready(found) = looking_up.as_mut().poll(cx)
         {
             self.looking_up = None;
-            machine.resolved(found, now());
-            return Poll::Ready(None);
+            return Poll::Ready(Done::LookedUp(found));
         }
         for i in 0..self.attempts.len() {
             let (attempt, dialling) = &mut self.attempts[i];
             let attempt = *attempt;
-            if let Poll::Ready(done) = dialling.as_mut().poll(cx) {
+            if let Poll::Ready(dialled) = dialling.as_mut().poll(cx) {
                 drop(self.attempts.swap_remove(i));
-                return Poll::Ready(match done {
-                    Ok(dialled) => machine.connected(attempt, now()).then_some(dialled),
-                    Err(error) => {
-                        machine.failed(attempt, error, now());
-                        None
-                    }
-                });
+                return Poll::Ready(Done::Dialled(attempt, dialled));
             }
         }
         Poll::Pending
     }
 }
 
-fn machine_deadline(machine: &Connecting) -> Option<Instant> {
-    machine.next_timeout().map(Instant::from_std)
+/// What was waited for.
+enum Done {
+    LookedUp(io::Result<Vec<SocketAddr>>),
+    Dialled(Attempt, io::Result<Dialled>),
 }
 
 /// Writes or reads once, or the deadline passes. An end of the stream is the machine's to judge.
@@ -228,12 +237,15 @@ async fn turn<S: AsyncRead + AsyncWrite + Unpin>(
     machine: &mut Connecting,
     stream: &mut S,
     exchange: &mut Exchange,
+    clock: &mut Clock,
 ) -> Result<(), Error> {
-    match exchange::turn(exchange, stream, machine.output(), machine.next_timeout()).await {
+    let (output, until) = (machine.output(), machine.next_timeout());
+    let turn = clock.wait(until, |cx| exchange.poll_turn(cx, stream, output)).await;
+    match turn.unwrap_or(Turn::TimeIsUp) {
         Turn::Wrote(n) => machine.written(n),
-        Turn::Read(0) => machine.receive_end(now()),
-        Turn::Read(_) => machine.receive(exchange.bytes(), now()),
-        Turn::TimeIsUp => machine.handle_timeout(now()),
+        Turn::Read(0) => machine.receive_end(clock.now),
+        Turn::Read(_) => machine.receive(exchange.bytes(), clock.now),
+        Turn::TimeIsUp => machine.handle_timeout(clock.now),
         Turn::Broken(error) => return Err(Error::Io(error)),
     }
     Ok(())
@@ -241,11 +253,11 @@ async fn turn<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Writes the rest of what opens the connection.
 async fn flush<S: AsyncWrite + Unpin>(machine: &mut Connecting, stream: &mut S) -> Result<(), Error> {
-    let until = machine_deadline(machine);
+    let until = machine.next_timeout();
     let writing = write_out(stream, machine, |machine| machine.output(), Connecting::written);
     match until {
         None => writing.await.map_err(Error::Io),
-        Some(until) => match timeout_at(until, writing).await {
+        Some(until) => match timeout_at(until.into(), writing).await {
             Ok(written) => written.map_err(Error::Io),
             Err(_) => Err(Error::Timeout(TimeLimit::Open(OpenStep::Upgrade))),
         },

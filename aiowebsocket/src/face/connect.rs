@@ -79,8 +79,10 @@ impl Route {
         Asked { address, request }: Asked,
         limits: OpenLimits,
         now: Instant,
-    ) -> Result<Connecting, Error> {
-        let mut machine = Connecting::new(address, request, self.proxies, self.redirects, limits, now);
+    ) -> Result<Box<Connecting>, Error> {
+        let (proxies, redirects) = (self.proxies, self.redirects);
+        // Boxed, so that whoever drives it moves a word.
+        let mut machine = Box::new(Connecting::new(address, request, proxies, redirects, limits, now));
         if let Some((host, port)) = self.instead {
             machine.reach_at(Host::parse(&host)?, port);
         }

@@ -11,7 +11,7 @@ use crate::tls::Tls;
 use crate::trace;
 
 /// What a connection starts with.
-pub(crate) type Open = (Opened, Option<Box<dyn Layer>>);
+pub(crate) type Open = (Box<Opened>, Option<Box<dyn Layer>>);
 
 /// Whom the user tells of each step.
 pub(super) type Observer = Arc<dyn Fn(Duration, &Milestone) + Send + Sync>;

@@ -72,7 +72,9 @@ fn window_bits(value: Option<&str>) -> Option<u8> {
 impl Deflate {
     /// The offer, as it stands in Sec-WebSocket-Extensions.
     pub(super) fn offer(&self) -> String {
-        let mut offer = NAME.to_owned();
+        // Room for the default.
+        let mut offer = String::with_capacity(64);
+        offer += NAME;
         if self.server_no_context_takeover {
             offer += "; server_no_context_takeover";
         }
