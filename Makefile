@@ -16,10 +16,12 @@ check: ## the quick loop: format, lints, the machine alone, unit and spec cases,
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy -p aiowebsocket --no-default-features -- -D warnings
-	$(CARGO) clippy -p aiowebsocket --no-default-features --features blocking -- -D warnings
+	$(CARGO) clippy -p aiowebsocket --no-default-features --features blocking,proxies -- -D warnings
+	$(CARGO) clippy -p aiowebsocket --no-default-features --features tokio,redirects -- -D warnings
 	$(CARGO) check -p aiowebsocket --all-features
 	$(CARGO) test -q -p aiowebsocket --lib
 	$(CARGO) test -q -p aiowebsocket --test it -- opening protocol tidy rfc translation
+	$(CARGO) test -q -p aiowebsocket --no-default-features --features tokio --test it
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q --workspace --exclude aiowebsocket-python --no-deps --all-features
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q -p aiowebsocket-python --no-deps --features for-tests
 
@@ -99,7 +101,7 @@ bench-deflate: ## what compression costs and gains, by level and by what a compr
 miri: ## the one line of unsafe code of the library under Miri, by what receives and sends text (needs the nightly toolchain's miri)
 	@$(CARGO) +nightly miri --version
 	MIRIFLAGS="-Zmiri-disable-isolation" $(CARGO) +nightly miri test -q --target-dir target/miri -p aiowebsocket \
-		--no-default-features --features tokio,futures,deflate --test it -- client::streams
+		--no-default-features --features tokio,futures,deflate,proxies,redirects --test it -- client::streams
 
 docs: ## the documentation as a browser shows it
 	$(CARGO) doc --workspace --exclude aiowebsocket-python --no-deps --all-features

@@ -1,12 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 /// The worked examples of docs/opening.md are compiled with the documentation's tests.
-#[cfg(all(doctest, feature = "platform-roots"))]
+#[cfg(all(doctest, feature = "platform-roots", feature = "proxies", feature = "redirects"))]
 #[doc = include_str!("../../docs/opening.md")]
 struct OpeningGuide;
 
 /// And that of docs/proxies.md.
-#[cfg(all(doctest, feature = "tokio"))]
+#[cfg(all(doctest, feature = "tokio", feature = "proxies"))]
 #[doc = include_str!("../../docs/proxies.md")]
 struct ProxiesGuide;
 
@@ -42,7 +42,9 @@ pub use face::{
     Part, Target, Text, TimeLimit,
 };
 pub use layer::{TlsError, TlsFault, TlsInfo};
-pub use opening::{Backoff, GaveUp, Milestone, OpenLimits, OpenStep, Proxy, ProxyRules};
+pub use opening::{Backoff, GaveUp, Milestone, OpenLimits, OpenStep};
+#[cfg(feature = "proxies")]
+pub use opening::{Proxy, ProxyRules};
 pub use protocol::{CloseCode, Config, KeepAlive, Kind, Role};
 #[cfg(feature = "tls")]
 pub use tls::Tls;

@@ -11,9 +11,9 @@ use super::target::{Asked, Target};
 #[cfg(feature = "deflate")]
 use crate::Deflate;
 use crate::layer::{Layer, TlsError};
-use crate::opening::{
-    Connecting, Host, Milestone, OpenLimits, Proxy, ProxyChoice, ProxyRules, Redirects, RequestHead,
-};
+use crate::opening::{Connecting, Host, Milestone, OpenLimits, ProxyChoice, Redirects, RequestHead};
+#[cfg(feature = "proxies")]
+use crate::opening::{Proxy, ProxyRules};
 use crate::protocol::{Config, KeepAlive};
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
@@ -267,6 +267,7 @@ impl<T> Connect<T> {
 
 impl<T: Dials> Connect<T> {
     /// Goes through this proxy, to every server that is asked. Default: none.
+    #[cfg(feature = "proxies")]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.transport.route().proxies = ProxyChoice::Through(Box::new(proxy));
         self
@@ -274,6 +275,7 @@ impl<T: Dials> Connect<T> {
 
     /// Goes through the proxy that these rules name for the address, if any:
     /// [`proxies_from_env`](Self::proxies_from_env) for those of the environment.
+    #[cfg(feature = "proxies")]
     pub fn proxy_rules(mut self, rules: ProxyRules) -> Self {
         self.transport.route().proxies = ProxyChoice::ByRules(Box::new(rules));
         self
@@ -282,12 +284,14 @@ impl<T: Dials> Connect<T> {
     /// Goes through the proxy that the environment names for the address: `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`, as
     /// [`ProxyRules`] tells. Read now. Default: the environment is not asked, since a library does not know whom it was meant
     /// for.
+    #[cfg(feature = "proxies")]
     pub fn proxies_from_env(self) -> Self {
         self.proxy_rules(ProxyRules::from_variables(|name| std::env::var(name).ok()))
     }
 
     /// Follows at most so many redirects (301, 302, 303, 307, 308). Default 5; 0 makes each an
     /// [`Error::Handshake`]. Credentials go to the same scheme, host and port only, and `wss://` never becomes `ws://`.
+    #[cfg(feature = "redirects")]
     pub fn redirects(mut self, limit: u8) -> Self {
         self.transport.route().redirects = Redirects::new(limit);
         self

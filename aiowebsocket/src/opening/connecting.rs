@@ -20,16 +20,13 @@ use super::dial::{Attempt, AttemptId, Dialling};
 use super::error::HandshakeError;
 use super::http::HeadLimits;
 use super::milestone::Milestone;
-use super::proxy::Proxy;
-use super::proxy_rules::ProxyRules;
 use super::redirect::Redirects;
 use super::request::RequestHead;
 use super::shown;
 use super::step::{ConnectError, OpenLimits, OpenStep};
-use super::tunnel::{Tunnel, TunnelProgress, TunnelTarget};
 use super::url::{Address, Host};
 use super::wire::{self, Wire};
-use super::{Opened, Opening, Progress};
+use super::{Opened, Opening, Progress, Proxy, ProxyRules, Tunnel, TunnelProgress, TunnelTarget};
 use crate::layer::{Layer, TlsError, TlsFault};
 
 /// What a face does next, said by [`Connecting::next`].
@@ -210,7 +207,7 @@ impl Connecting {
         now: Instant,
     ) -> Self {
         let secure = secure && address.is_secure();
-        let mut connecting = Self::new(address, request, ProxyChoice::Direct, Redirects::new(0), limits, now);
+        let mut connecting = Self::new(address, request, ProxyChoice::Direct, Redirects::none(), limits, now);
         connecting.stage = if secure { Stage::Through(Vec::new()) } else { Stage::Ask(Vec::new()) };
         connecting
     }
@@ -317,6 +314,7 @@ impl Connecting {
                 }
                 Stage::Open(opened) if self.output().is_empty() => {
                     let layer = match self.proxy {
+                        #[cfg(feature = "proxies")]
                         Some(_) if !self.address.is_secure() => self.wire.take_outer_layer(),
                         _ => self.wire.take_layer(),
                     };

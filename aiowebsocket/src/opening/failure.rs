@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::ProxyFault;
 use super::error::HandshakeError;
-use super::tunnel::ProxyFault;
 use crate::layer::TlsError;
 
 /// What failed, as far as it matters to whether another attempt may succeed. A face sorts its errors into these.

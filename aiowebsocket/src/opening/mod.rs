@@ -26,18 +26,29 @@ mod extension;
 mod failure;
 mod http;
 mod milestone;
+#[cfg(feature = "proxies")]
+mod nested;
+#[cfg(feature = "proxies")]
 mod proxy;
+#[cfg(feature = "proxies")]
 mod proxy_rules;
+#[cfg(feature = "redirects")]
+mod redirect;
+#[cfg(not(feature = "redirects"))]
+#[path = "without_redirects.rs"]
 mod redirect;
 mod refusal;
 mod request;
 mod response;
 mod shown;
 mod step;
+#[cfg(feature = "proxies")]
 mod tunnel;
 mod upgrade;
 mod url;
 mod wire;
+#[cfg(not(feature = "proxies"))]
+mod without_proxies;
 
 use std::fmt;
 use std::mem;
@@ -56,21 +67,30 @@ pub use self::extension::Extension;
 pub use self::failure::Failure;
 pub use self::http::{FieldError, HeadFault, HeadLimits, accept_value};
 pub use self::milestone::Milestone;
+#[cfg(feature = "proxies")]
 pub use self::proxy::{Proxy, ProxyError, ProxyScheme};
+#[cfg(feature = "proxies")]
 pub use self::proxy_rules::{ProxyRules, ProxyRulesError};
-pub use self::redirect::{RedirectError, RedirectFault, Redirects};
+#[cfg(feature = "redirects")]
+pub use self::redirect::RedirectFault;
+pub use self::redirect::{RedirectError, Redirects};
 pub use self::refusal::Refusal;
 pub use self::request::{ExpectedAccept, RequestError, RequestHead};
 pub use self::response::Response;
 pub use self::step::{ConnectError, OPEN_TIMEOUT, OpenLimits, OpenStep};
+#[cfg(feature = "proxies")]
 pub use self::tunnel::{ProxyFault, SocksReply, Tunnel, TunnelProgress, TunnelTarget};
 pub use self::upgrade::Request;
 pub use self::url::{Address, Host, Scheme, UrlError, Userinfo};
 #[cfg(feature = "tokio")]
 pub(crate) use self::wire::Wire;
+#[cfg(not(feature = "proxies"))]
+pub use self::without_proxies::{Proxy, ProxyFault, ProxyRules, ProxyRulesError};
 
 use self::refusal::PendingRefusal;
 use self::response::{Agreement, Offer, ResponseReader};
+#[cfg(not(feature = "proxies"))]
+use self::without_proxies::{Tunnel, TunnelProgress, TunnelTarget};
 use crate::deflate::Agreed;
 
 /// How long the body of a refusal may take after its head. The verdict is known by then and the body only explains

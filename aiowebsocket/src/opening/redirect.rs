@@ -33,6 +33,11 @@ impl Redirects {
         Self { limit, followed: 0 }
     }
 
+    /// None is followed.
+    pub(super) fn none() -> Self {
+        Self::new(0)
+    }
+
     /// How many have been followed.
     pub fn followed(&self) -> u8 {
         self.followed

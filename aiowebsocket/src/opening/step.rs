@@ -7,10 +7,9 @@ use std::time::Duration;
 use super::dial::DialError;
 use super::error::HandshakeError;
 use super::failure::Failure;
-use super::proxy_rules::ProxyRulesError;
 use super::redirect::RedirectError;
 use super::request::RequestError;
-use super::tunnel::ProxyFault;
+use super::{ProxyFault, ProxyRulesError};
 use crate::layer::TlsError;
 
 /// How long opening may take as a whole. Ten seconds, as the widespread clients allow.

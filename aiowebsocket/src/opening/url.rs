@@ -186,6 +186,7 @@ impl Address {
     }
 
     /// The same but for path and query.
+    #[cfg(feature = "redirects")]
     pub(super) fn with_resource(&self, resource: &str) -> Result<Self, UrlError> {
         refuse_forbidden(resource)?;
         Ok(Self { resource: parse_resource(resource)?, ..self.clone() })

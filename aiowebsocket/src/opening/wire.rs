@@ -1,6 +1,8 @@
 //! The bytes of the socket while a connection opens, through a layer of TLS or not.
 
-use crate::layer::{Layer, RECORD_ROOM, Sealed, TlsError, TlsInfo, Unsealed};
+#[cfg(feature = "proxies")]
+use super::nested::{Nested, ToTheProxy};
+use crate::layer::{Layer, RECORD_ROOM, TlsError, TlsInfo};
 
 /// Plain bytes that are opened at a time: the most that a record holds.
 const OPENED: usize = 16 << 10;
@@ -18,7 +20,10 @@ impl Wire {
     pub(crate) fn secure(&mut self, layer: Box<dyn Layer>) {
         self.layer = Some(match self.layer.take() {
             None => layer,
-            Some(outer) => Box::new(Nested { outer, inner: layer, said: Vec::new() }),
+            #[cfg(feature = "proxies")]
+            Some(outer) => Box::new(Nested::new(outer, layer)),
+            #[cfg(not(feature = "proxies"))]
+            Some(_) => unreachable!("a connection is secured twice only through a proxy"),
         });
         self.say();
     }
@@ -142,6 +147,7 @@ impl Wire {
     }
 
     /// The same, where it ends at the proxy: what was agreed on there says nothing of the server.
+    #[cfg(feature = "proxies")]
     pub(super) fn take_outer_layer(&mut self) -> Option<Box<dyn Layer>> {
         Some(Box::new(ToTheProxy(self.layer.take()?)))
     }
@@ -156,7 +162,7 @@ pub(super) fn put(layer: &mut dyn Layer, bytes: &[u8]) -> usize {
     n
 }
 
-fn seal_all(layer: &mut dyn Layer, plain: &mut &[u8]) -> Result<Vec<u8>, TlsError> {
+pub(super) fn seal_all(layer: &mut dyn Layer, plain: &mut &[u8]) -> Result<Vec<u8>, TlsError> {
     let mut out = Vec::new();
     while !plain.is_empty() {
         if layer.has_control() {
@@ -169,141 +175,4 @@ fn seal_all(layer: &mut dyn Layer, plain: &mut &[u8]) -> Result<Vec<u8>, TlsErro
         *plain = &plain[sealed.taken..];
     }
     Ok(out)
-}
-
-/// A layer that ends at the proxy.
-#[derive(Debug)]
-struct ToTheProxy(Box<dyn Layer>);
-
-impl Layer for ToTheProxy {
-    fn space(&mut self) -> &mut [u8] {
-        self.0.space()
-    }
-
-    fn received(&mut self, n: usize) {
-        self.0.received(n);
-    }
-
-    fn open(&mut self, plain: &mut [u8]) -> Result<Unsealed, TlsError> {
-        self.0.open(plain)
-    }
-
-    fn seal(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<Sealed, TlsError> {
-        self.0.seal(plain, sealed)
-    }
-
-    fn control(&mut self) -> Vec<u8> {
-        self.0.control()
-    }
-
-    fn has_control(&self) -> bool {
-        self.0.has_control()
-    }
-
-    fn close(&mut self) {
-        self.0.close();
-    }
-
-    fn park(&mut self) {
-        self.0.park();
-    }
-
-    fn is_open(&self) -> bool {
-        self.0.is_open()
-    }
-
-    fn agreed(&self) -> Option<TlsInfo> {
-        None
-    }
-}
-
-/// A layer over a layer: TLS to a server through TLS to its proxy.
-#[derive(Debug)]
-struct Nested {
-    outer: Box<dyn Layer>,
-    inner: Box<dyn Layer>,
-    /// What waits to be said, sealed.
-    said: Vec<u8>,
-}
-
-/// Plain bytes of one record of the inner layer: few enough that the record is the content of one of the outer layer.
-const INNER: usize = 15 << 10;
-
-impl Nested {
-    /// Seals what the inner layer has to say.
-    fn say(&mut self) -> Result<(), TlsError> {
-        if self.inner.has_control() {
-            let control = self.inner.control();
-            let sealed = seal_all(&mut *self.outer, &mut control.as_slice());
-            self.said.extend_from_slice(&self.outer.control());
-            self.said.extend_from_slice(&sealed?);
-        }
-        Ok(())
-    }
-}
-
-impl Layer for Nested {
-    fn space(&mut self) -> &mut [u8] {
-        self.outer.space()
-    }
-
-    fn received(&mut self, n: usize) {
-        self.outer.received(n);
-    }
-
-    fn open(&mut self, plain: &mut [u8]) -> Result<Unsealed, TlsError> {
-        loop {
-            let opened = self.inner.open(plain);
-            self.say()?;
-            let opened = opened?;
-            if opened.plain > 0 || opened.is_end {
-                return Ok(opened);
-            }
-            let between = self.outer.open(self.inner.space())?;
-            if between.plain == 0 {
-                // The proxy ended its stream without a word of the server's: whoever reads judges that.
-                return Ok(Unsealed { plain: 0, is_end: between.is_end });
-            }
-            self.inner.received(between.plain);
-        }
-    }
-
-    fn seal(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<Sealed, TlsError> {
-        let mut between = vec![0; RECORD_ROOM];
-        let inner = self.inner.seal(&plain[..plain.len().min(INNER)], &mut between)?;
-        let outer = self.outer.seal(&between[..inner.written], sealed)?;
-        debug_assert_eq!(outer.taken, inner.written, "an inner record fits into an outer one");
-        Ok(Sealed { taken: inner.taken, written: outer.written })
-    }
-
-    fn control(&mut self) -> Vec<u8> {
-        // A layer that cannot seal any more says so where it is opened or sealed next.
-        _ = self.say();
-        let mut control = std::mem::take(&mut self.said);
-        control.extend_from_slice(&self.outer.control());
-        control
-    }
-
-    fn has_control(&self) -> bool {
-        !self.said.is_empty() || self.outer.has_control() || self.inner.has_control()
-    }
-
-    fn close(&mut self) {
-        self.inner.close();
-        _ = self.say();
-        self.outer.close();
-    }
-
-    fn park(&mut self) {
-        self.outer.park();
-        self.inner.park();
-    }
-
-    fn is_open(&self) -> bool {
-        self.inner.is_open()
-    }
-
-    fn agreed(&self) -> Option<TlsInfo> {
-        self.inner.agreed()
-    }
 }
