@@ -75,13 +75,13 @@ mod told {
     }
 
     #[cfg(any(feature = "tokio", feature = "blocking"))]
-    pub(crate) use of_the_face::{end, listens, milestone};
+    pub(crate) use of_the_face::{end, listens, milestone, milestones};
 
     #[cfg(any(feature = "tokio", feature = "blocking"))]
     mod of_the_face {
         use std::time::Duration;
 
-        use crate::opening::Milestone;
+        use crate::opening::{Connecting, Milestone};
 
         /// Whether a subscriber wants the steps of opening.
         pub(crate) fn listens() -> bool {
@@ -92,6 +92,13 @@ mod told {
         pub(crate) fn milestone(at: Duration, milestone: &Milestone) {
             let at_us = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
             tracing::debug!(target: "aiowebsocket::opening", at_us, "{milestone}");
+        }
+
+        /// What happened since the last call, where nobody else listens.
+        pub(crate) fn milestones(machine: &mut Connecting) {
+            while let Some((at, step)) = machine.milestone() {
+                milestone(at, &step);
+            }
         }
 
         /// The end of a connection.
@@ -115,19 +122,21 @@ mod told {
     pub(crate) fn control<'a>(_: u16, _: &'static str, _: impl FnOnce() -> &'a [u8]) {}
 
     #[cfg(any(feature = "tokio", feature = "blocking"))]
-    pub(crate) use of_the_face::{end, listens, milestone};
+    pub(crate) use of_the_face::{end, listens, milestone, milestones};
 
     #[cfg(any(feature = "tokio", feature = "blocking"))]
     mod of_the_face {
         use std::time::Duration;
 
-        use crate::opening::Milestone;
+        use crate::opening::{Connecting, Milestone};
 
         pub(crate) fn listens() -> bool {
             false
         }
 
         pub(crate) fn milestone(_: Duration, _: &Milestone) {}
+
+        pub(crate) fn milestones(_: &mut Connecting) {}
 
         pub(crate) fn end(_: u16) {}
     }

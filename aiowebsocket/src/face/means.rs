@@ -13,8 +13,27 @@ use crate::trace;
 /// What a connection starts with.
 pub(crate) type Open = (Box<Opened>, Option<Box<dyn Layer>>);
 
-/// Whom the user tells of each step.
-pub(super) type Observer = Arc<dyn Fn(Duration, &Milestone) + Send + Sync>;
+/// Whom the user tells of each step. All that takes is behind this pointer, so that a program without one has no code for it.
+pub(super) type Observer = Arc<dyn Observe + Send + Sync>;
+
+/// Watches a machine, and tells of its steps.
+pub(super) trait Observe {
+    fn watch(&self, machine: &mut Connecting);
+    fn tell(&self, machine: &mut Connecting);
+}
+
+impl<F: Fn(Duration, &Milestone)> Observe for F {
+    fn watch(&self, machine: &mut Connecting) {
+        machine.watch();
+    }
+
+    fn tell(&self, machine: &mut Connecting) {
+        while let Some((at, milestone)) = machine.milestone() {
+            trace::milestone(at, &milestone);
+            self(at, &milestone);
+        }
+    }
+}
 
 /// The user's own engine of TLS, for a host, and whether that is the proxy's.
 pub(super) type Layers = Arc<dyn Fn(&Host, bool) -> Result<Box<dyn Layer>, TlsError> + Send + Sync>;
@@ -38,18 +57,18 @@ impl Means {
         if self.skips_headers {
             machine.skip_headers();
         }
-        if self.observer.is_some() || trace::listens() {
-            machine.watch();
+        match &self.observer {
+            Some(observer) => observer.watch(machine),
+            None if trace::listens() => machine.watch(),
+            None => {}
         }
     }
 
     /// Tells whoever listens what happened.
     pub(crate) fn tell(&self, machine: &mut Connecting) {
-        while let Some((at, milestone)) = machine.milestone() {
-            trace::milestone(at, &milestone);
-            if let Some(observer) = &self.observer {
-                observer(at, &milestone);
-            }
+        match &self.observer {
+            Some(observer) => observer.tell(machine),
+            None => trace::milestones(machine),
         }
     }
 

@@ -8,21 +8,19 @@
 //! ```
 
 use core::net::{IpAddr, SocketAddr};
-use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use http::{HeaderMap, StatusCode};
 
 use super::dial::{Attempt, AttemptId, Dialling};
 use super::error::HandshakeError;
 use super::http::HeadLimits;
+use super::journal::{Journal, Seen};
 use super::milestone::Milestone;
 use super::redirect::Redirects;
 use super::request::RequestHead;
-use super::shown;
 use super::step::{ConnectError, OpenLimits, OpenStep};
 use super::url::{Address, Host};
 use super::wire::{self, Wire};
@@ -114,10 +112,8 @@ pub struct Connecting {
     wire: Wire,
     stage: Stage,
     failed: Option<ConnectError>,
-    milestones: VecDeque<(Duration, Milestone)>,
-    is_watched: bool,
     keeps_headers: bool,
-    started: Instant,
+    journal: Journal,
     /// When the stage must be over.
     stage_deadline: Option<Instant>,
 }
@@ -189,10 +185,8 @@ impl Connecting {
             wire: Wire::default(),
             stage: Stage::Begin,
             failed: None,
-            milestones: VecDeque::new(),
-            is_watched: false,
             keeps_headers: true,
-            started: now,
+            journal: Journal::new(now),
             stage_deadline: None,
         }
     }
@@ -251,7 +245,7 @@ impl Connecting {
                         true => Next::Wait,
                         false => {
                             self.enter(self.limits.resolve, now);
-                            self.mark(now, Milestone::Resolving { host: host.clone() });
+                            self.journal.saw(now, Seen::Resolving { host: &host });
                             Next::Resolve { host: host.clone(), port }
                         }
                     };
@@ -263,7 +257,7 @@ impl Connecting {
                     self.stage = Stage::Dial(dialling);
                     return Ok(match attempt {
                         Some(attempt) => {
-                            self.mark(now, Milestone::Dialling { address: attempt.address });
+                            self.journal.saw(now, Seen::Dialling { address: attempt.address });
                             Next::Dial(attempt)
                         }
                         None => Next::Wait,
@@ -297,7 +291,7 @@ impl Connecting {
                         _ => self.address.host().clone(),
                     };
                     self.enter(self.limits.tls, now);
-                    self.mark(now, Milestone::Securing { host: host.bracketed() });
+                    self.journal.saw(now, Seen::Securing { host: &host });
                     self.stage = Stage::Secure { with, asked: true, held };
                     return Ok(Next::Secure { host, is_proxy: with == With::Proxy });
                 }
@@ -343,12 +337,12 @@ impl Connecting {
         match found {
             Err(cause) => self.failed = Some(ConnectError::Resolve { host, cause }),
             Ok(found) => {
-                self.mark(now, Milestone::Resolved { addresses: found.len() });
+                self.journal.saw(now, Seen::Resolved { addresses: found.len() });
                 if for_tunnel {
                     self.target = Some(TunnelTarget::new(host_of(found[0].ip()), port));
                     self.dial_proxy(now);
                 } else {
-                    self.dial(found, now);
+                    self.dial(&found, now);
                 }
             }
         }
@@ -360,7 +354,7 @@ impl Connecting {
         let Stage::Dial(dialling) = &mut self.stage else { return false };
         let is_the_one = dialling.connected(attempt.id);
         if is_the_one {
-            self.mark(now, Milestone::Connected { address: attempt.address });
+            self.journal.saw(now, Seen::Connected { address: attempt.address });
             self.stage = Stage::Ready;
         }
         is_the_one
@@ -369,9 +363,8 @@ impl Connecting {
     /// The attempt failed.
     pub fn failed(&mut self, attempt: Attempt, cause: io::Error, now: Instant) {
         if let Stage::Dial(dialling) = &mut self.stage {
-            let text = cause.to_string();
+            self.journal.saw(now, Seen::DialFailed { address: attempt.address, cause: &cause });
             dialling.failed(attempt.id, cause);
-            self.mark(now, Milestone::DialFailed { address: attempt.address, cause: text });
         }
     }
 
@@ -521,7 +514,7 @@ impl Connecting {
     /// Somebody is going to ask for each [`milestone`](Self::milestone); without this there are none. To be said before the first
     /// [`next`](Self::next).
     pub fn watch(&mut self) {
-        self.is_watched = true;
+        self.journal.watch();
     }
 
     /// Nobody is going to look at the header lines of the response: [`Opened::response`] has none then, unless somebody
@@ -532,7 +525,7 @@ impl Connecting {
 
     /// The next thing that happened, and how long after the beginning.
     pub fn milestone(&mut self) -> Option<(Duration, Milestone)> {
-        self.milestones.pop_front()
+        self.journal.next()
     }
 
     // ---- from one stage to the next
@@ -572,15 +565,15 @@ impl Connecting {
     /// An IP address is dialled, a name looked up.
     fn reach(&mut self, host: Host, port: u16, now: Instant) {
         match host {
-            Host::Ipv4(ip) => self.dial(vec![SocketAddr::from((ip, port))], now),
-            Host::Ipv6(ip) => self.dial(vec![SocketAddr::from((ip, port))], now),
+            Host::Ipv4(ip) => self.dial(&[SocketAddr::from((ip, port))], now),
+            Host::Ipv6(ip) => self.dial(&[SocketAddr::from((ip, port))], now),
             Host::Name(host) => {
                 self.stage = Stage::Resolve { host, port, for_tunnel: false, asked: false };
             }
         }
     }
 
-    fn dial(&mut self, addresses: Vec<SocketAddr>, now: Instant) {
+    fn dial(&mut self, addresses: &[SocketAddr], now: Instant) {
         // Each attempt has its own limit.
         self.enter(None, now);
         self.stage = Stage::Dial(Dialling::new(addresses, self.limits.connect));
@@ -591,10 +584,9 @@ impl Connecting {
         let (Some(proxy), Some(target)) = (&self.proxy, &self.target) else {
             unreachable!("a proxy and its target are known before it is dialled")
         };
-        let tunnelling = Milestone::Tunnelling { proxy: proxy.to_string(), target: target.to_string() };
         let mut tunnel = Box::new(Tunnel::new(proxy, target, HeadLimits::default())?);
+        self.journal.saw(now, Seen::Tunnelling { proxy, target });
         self.enter(self.limits.proxy, now);
-        self.mark(now, tunnelling);
         let n = tunnel.output().len();
         wire.send(tunnel.output())?;
         tunnel.written(n);
@@ -612,12 +604,10 @@ impl Connecting {
         let nonce = nonces().map_err(ConnectError::Random)?;
         let (mut opening, request) =
             Opening::beside(&self.request, nonce, HeadLimits::default()).map_err(ConnectError::Request)?;
-        opening.keeps_headers = self.keeps_headers || self.is_watched;
+        opening.keeps_headers = self.keeps_headers || self.journal.is_watched();
         self.enter(self.limits.upgrade, now);
-        if self.is_watched {
-            let head = shown::request(&self.request, &request);
-            self.mark(now, Milestone::Asking { address: self.address.clone(), head });
-        }
+        let asking = Seen::Asking { address: &self.address, request: &self.request, head: &request };
+        self.journal.saw(now, asking);
         (self.sent, self.taken) = (request, 0);
         if self.wire.is_sealed() {
             self.taken = self.sent.len();
@@ -653,7 +643,7 @@ impl Connecting {
                     Ok(true)
                 }
                 TunnelProgress::Open { leftover } => {
-                    self.mark(now, Milestone::Tunnelled);
+                    self.journal.saw(now, Seen::Tunnelled);
                     self.stage = Stage::Through(leftover);
                     Ok(false)
                 }
@@ -689,8 +679,8 @@ impl Connecting {
         {
             return Err(TlsError::new(TlsFault::Alpn { protocol }).into());
         }
-        if let Some(info) = info {
-            self.mark(now, Milestone::Secured(info));
+        if let Some(info) = &info {
+            self.journal.saw(now, Seen::Secured { info });
         }
         match with {
             With::Server => self.stage = Stage::Ask(plain.to_vec()),
@@ -701,17 +691,7 @@ impl Connecting {
 
     fn opened(&mut self, opened: Opened, now: Instant) {
         self.answered(opened.response.status, &opened.response.headers, now);
-        if self.is_watched {
-            let extensions = opened.response.headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
-            let extensions =
-                extensions.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned()).collect();
-            let subprotocol =
-                opened.subprotocol.clone().map(|name| match self.request.is_secret_subprotocol(&name) {
-                    true => "…".to_owned(),
-                    false => name,
-                });
-            self.mark(now, Milestone::Open { subprotocol, extensions });
-        }
+        self.journal.saw(now, Seen::Open { opened: &opened, request: &self.request });
         self.stage = Stage::Open(Box::new(opened));
         self.stage_deadline = None;
     }
@@ -723,7 +703,7 @@ impl Connecting {
             match self.redirects.follow(refusal, &self.address) {
                 Ok(None) => {}
                 Ok(Some(to)) => {
-                    self.mark(now, Milestone::Redirected { status: refusal.status, to: to.clone() });
+                    self.journal.saw(now, Seen::Redirected { status: refusal.status, to: &to });
                     self.request = self.request.redirected(&self.address, &to);
                     if (to.host(), to.port()) != (self.address.host(), self.address.port()) {
                         self.instead = None;
@@ -742,10 +722,7 @@ impl Connecting {
     }
 
     fn answered(&mut self, status: StatusCode, headers: &HeaderMap, now: Instant) {
-        if self.is_watched {
-            let head = shown::response(status, headers, &self.request);
-            self.mark(now, Milestone::Answered { status, head });
-        }
+        self.journal.saw(now, Seen::Answered { status, headers, request: &self.request });
     }
 
     /// A new stage with its own limit.
@@ -754,14 +731,7 @@ impl Connecting {
     }
 
     fn whole_deadline(&self) -> Option<Instant> {
-        self.limits.whole.and_then(|whole| self.started.checked_add(whole))
-    }
-
-    /// Tells of a milestone, where somebody listens. Whoever makes one at some cost asks before whether anybody does.
-    fn mark(&mut self, now: Instant, milestone: Milestone) {
-        if self.is_watched {
-            self.milestones.push_back((now.saturating_duration_since(self.started), milestone));
-        }
+        self.limits.whole.and_then(|whole| self.journal.started.checked_add(whole))
     }
 }
 

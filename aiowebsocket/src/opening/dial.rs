@@ -5,7 +5,6 @@
 //! answers first is taken.
 
 use core::net::SocketAddr;
-use std::collections::HashSet;
 use std::fmt;
 use std::io::{Error, ErrorKind};
 use std::time::{Duration, Instant};
@@ -67,7 +66,7 @@ impl Dialling {
     ///
     /// An attempt that takes longer than `attempt_timeout` has failed; without one it takes as long as the system lets
     /// it, which for an address that says nothing is two minutes on Linux.
-    pub fn new(addresses: Vec<SocketAddr>, attempt_timeout: Option<Duration>) -> Self {
+    pub fn new(addresses: &[SocketAddr], attempt_timeout: Option<Duration>) -> Self {
         let addresses = by_turns(addresses);
         let attempts = Vec::with_capacity(addresses.len());
         Self { attempt_timeout, addresses, attempts, next_start: None, winner: None }
@@ -178,33 +177,30 @@ impl Dialling {
 }
 
 /// RFC 8305 4, with a First Address Family Count of one: the families take turns as long as there are both.
-fn by_turns(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    // As of every literal, and of most names.
-    if addresses.len() == 1 {
-        return addresses;
-    }
-    let mut seen = HashSet::new();
-    addresses.retain(|address| seen.insert(*address));
-    let Some(first) = addresses.first().copied() else { return addresses };
-    let (first, second): (Vec<_>, Vec<_>) =
-        addresses.into_iter().partition(|address| address.is_ipv6() == first.is_ipv6());
-    let (mut first, mut second) = (first.into_iter(), second.into_iter());
-    let mut turns = Vec::new();
+fn by_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut turns: Vec<SocketAddr> = Vec::new();
+    let Some(first) = addresses.first() else { return turns };
+    let mut families = [first.is_ipv6(), !first.is_ipv6()].map(|is_ipv6| (is_ipv6, addresses.iter()));
+    // Ends with the family that has more; of one that has no more, the turns are passed over.
     loop {
-        let pair = [first.next(), second.next()];
-        if pair == [None, None] {
-            break;
+        let before = turns.len();
+        for (is_ipv6, rest) in &mut families {
+            // Each is held against 40 others at most, whatever the resolver gave.
+            if turns.len() < MOST_ADDRESSES
+                && let Some(next) = rest.find(|&next| next.is_ipv6() == *is_ipv6 && !turns.contains(next))
+            {
+                turns.push(*next);
+            }
         }
-        turns.extend(pair.into_iter().flatten());
+        if turns.len() == before {
+            return turns;
+        }
     }
-    turns.truncate(MOST_ADDRESSES);
-    turns
 }
 
 /// No address could be connected to.
 ///
 /// `Display` is one line that names each address with its cause, those with the same cause together.
-#[derive(Debug)]
 pub struct DialError {
     causes: Vec<(SocketAddr, Error)>,
 }
@@ -252,6 +248,13 @@ impl fmt::Display for DialError {
             write!(f, "{separator}{}: {cause}", addresses.join(", "))?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for DialError {
+    /// What `Display` says.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DialError({self})")
     }
 }
 

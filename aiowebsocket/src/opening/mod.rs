@@ -25,6 +25,7 @@ mod error;
 mod extension;
 mod failure;
 mod http;
+mod journal;
 mod milestone;
 #[cfg(feature = "proxies")]
 mod nested;

@@ -110,7 +110,7 @@ fn at(ms: u64) -> Instant {
 }
 
 fn run(case: &Case) -> Face {
-    let dialling = Dialling::new(case.addresses.clone(), case.attempt_timeout.map(Duration::from_millis));
+    let dialling = Dialling::new(&case.addresses, case.attempt_timeout.map(Duration::from_millis));
     let mut face = Face { dialling, under_way: Vec::new(), trace: Vec::new(), error: None };
     let mut is_going_on = face.go_on(0);
     let mut now = 0;
@@ -152,7 +152,7 @@ fn start(dialling: &mut Dialling, ms: u64) -> Attempt {
 fn forty_addresses_are_tried_of_more() {
     let mut many = addresses(1000);
     many.push("[2001:db8::1]:80".parse().unwrap());
-    let mut dialling = Dialling::new(many, None);
+    let mut dialling = Dialling::new(&many, None);
     let mut tried = Vec::new();
     let error = loop {
         match dialling.next(at(0)) {
@@ -176,7 +176,7 @@ fn forty_addresses_are_tried_of_more() {
 /// Two that connect in the same moment, and one that had its time: the machine says which one counts.
 #[test]
 fn the_first_that_connects_is_the_only_one() {
-    let mut dialling = Dialling::new(addresses(3), Some(Duration::from_millis(400)));
+    let mut dialling = Dialling::new(&addresses(3), Some(Duration::from_millis(400)));
     let first = start(&mut dialling, 0);
     let second = start(&mut dialling, 250);
     dialling.handle_timeout(at(400));
@@ -197,7 +197,7 @@ fn the_first_that_connects_is_the_only_one() {
 /// The caller's own time is up.
 #[test]
 fn who_gives_up_hears_what_was_tried() {
-    let mut dialling = Dialling::new(addresses(4), None);
+    let mut dialling = Dialling::new(&addresses(4), None);
     let first = start(&mut dialling, 0);
     dialling.failed(first.id, Error::new(ErrorKind::ConnectionRefused, "no"));
     start(&mut dialling, 10);
@@ -225,7 +225,7 @@ fn the_most_telling_kind() {
         ([HostUnreachable, Other], Other),
         ([NetworkUnreachable, HostUnreachable], NetworkUnreachable),
     ] {
-        let mut dialling = Dialling::new(addresses(2), None);
+        let mut dialling = Dialling::new(&addresses(2), None);
         for kind in kinds {
             let attempt = start(&mut dialling, 0);
             dialling.failed(attempt.id, kind.into());
