@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::driver::now;
-use super::gate::Gate;
+use super::gate::{Enter, Gate};
 use super::opening::{self, Dialler};
 use super::websocket::WebSocket;
 use crate::face::{Asked, Connect, Dial, Error, Means, Negotiated, Open, Target, TimeLimit};
@@ -47,7 +47,7 @@ pub fn connect(target: impl Target) -> Connect {
 /// What tokio's sockets can be dialled with besides.
 #[derive(Clone, Default)]
 pub(crate) struct Ways {
-    pub(super) gate: Option<Gate>,
+    pub(super) gate: Option<Arc<dyn Enter>>,
     pub(super) socket: Option<SocketHook>,
 }
 
@@ -76,7 +76,7 @@ impl Connect {
     /// Waits until no other connection that was given this gate is opening to the same IP address and port (RFC 6455 4.1,
     /// item 2). Default: no gate, see [`Gate`]. The wait counts into [`open_timeout`](Self::open_timeout).
     pub fn gate(mut self, gate: &Gate) -> Self {
-        self.transport.ways.gate = Some(gate.clone());
+        self.transport.ways.gate = Some(Arc::new(gate.clone()));
         self
     }
 

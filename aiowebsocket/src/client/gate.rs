@@ -4,7 +4,9 @@
 //! there is no gate unless [`Connect::gate`](super::Connect::gate) is given one.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -29,17 +31,34 @@ impl Gate {
     }
 
     /// Waits until nobody else is connecting to `address`.
-    pub(super) async fn enter(&self, address: SocketAddr) -> Pass {
+    async fn pass(self, address: SocketAddr) -> Pass {
         loop {
             // Listening before looking: who leaves in between is heard.
             let left = self.inner.left.notified();
             let mut left = std::pin::pin!(left);
             left.as_mut().enable();
             if self.inner.lock().insert(address) {
-                return Pass { gate: self.clone(), address };
+                return Box::new(Entered { gate: self.clone(), address });
             }
             left.await;
         }
+    }
+}
+
+/// A gate as a connection knows it: behind a pointer, so that a program without one has no code for it (8 KB of machine code).
+pub(super) trait Enter: fmt::Debug + Send + Sync {
+    fn enter(&self, address: SocketAddr) -> Entering;
+}
+
+/// The wait for a pass.
+pub(super) type Entering = Pin<Box<dyn Future<Output = Pass> + Send>>;
+
+/// The right to be connecting; given up when it is dropped.
+pub(super) type Pass = Box<dyn fmt::Debug + Send>;
+
+impl Enter for Gate {
+    fn enter(&self, address: SocketAddr) -> Entering {
+        Box::pin(self.clone().pass(address))
     }
 }
 
@@ -49,14 +68,14 @@ impl Inner {
     }
 }
 
-/// The right to be connecting; given up when the handshake is over, one way or the other.
+/// A connection whose handshake is not over, one way or the other.
 #[derive(Debug)]
-pub(super) struct Pass {
+struct Entered {
     gate: Gate,
     address: SocketAddr,
 }
 
-impl Drop for Pass {
+impl Drop for Entered {
     fn drop(&mut self) {
         self.gate.inner.lock().remove(&self.address);
         self.gate.inner.left.notify_waiters();
