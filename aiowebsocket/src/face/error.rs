@@ -13,7 +13,6 @@ use crate::opening::{
 use crate::protocol::{CloseCode, Ending, PeerError, Timeout, UsageError};
 
 /// What went wrong, by the step that failed. Small, because every result carries room for one: what is large is boxed.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The address is wrong. Nothing was dialled.
@@ -110,6 +109,30 @@ impl Error {
         }
     }
 
+    fn variant(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "Url",
+            Self::Request(_) => "Request",
+            Self::Dns(_) => "Dns",
+            Self::Connect(_) => "Connect",
+            Self::ProxyRules(_) => "ProxyRules",
+            Self::Proxy(_) => "Proxy",
+            Self::Tls(_) => "Tls",
+            Self::Redirect(_) => "Redirect",
+            Self::Handshake(_) => "Handshake",
+            Self::Accept(_) => "Accept",
+            Self::Protocol(_) => "Protocol",
+            Self::TooBig(_) => "TooBig",
+            Self::Refused(_) => "Refused",
+            Self::Reply(_) => "Reply",
+            Self::Timeout(_) => "Timeout",
+            Self::Closed { .. } => "Closed",
+            Self::NotConnected => "NotConnected",
+            Self::Usage(_) => "Usage",
+            Self::Io(_) => "Io",
+        }
+    }
+
     pub(crate) fn from_ending(ending: Ending, broken: Option<&io::Error>, tls: Option<&TlsError>) -> Self {
         match ending {
             Ending::Closed(frame) => Self::Closed { code: frame.code, reason: frame.reason.into() },
@@ -133,6 +156,14 @@ fn copy(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+impl fmt::Debug for Error {
+    /// The variant, and what `Display` says: as much as a panic should tell. The errors inside have a `Debug` of each field, and of those
+    /// all would be in every program that unwraps a result (56 KB with what they need of the standard library).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({self})", self.variant())
     }
 }
 
