@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "the one place that draws randomness")]
 
 use std::cell::RefCell;
+use std::io;
 use std::mem::ManuallyDrop;
 
 use chacha20::ChaCha12Rng;
@@ -63,7 +64,7 @@ pub fn forget() {
 ///
 /// # Errors
 /// The operating system has no randomness to give.
-pub fn nonce() -> std::io::Result<[u8; 16]> {
+pub fn nonce() -> io::Result<[u8; 16]> {
     POOL.with_borrow_mut(|pool| {
         if pool.generator.is_none() {
             pool.generator = Some(ManuallyDrop::new(seeded()?));
@@ -81,10 +82,19 @@ pub fn nonce() -> std::io::Result<[u8; 16]> {
 ///
 /// # Errors
 /// The operating system has no randomness to give.
-pub fn random() -> std::io::Result<u64> {
+pub fn random() -> io::Result<u64> {
     let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)?;
+    fill(&mut bytes)?;
     Ok(u64::from_ne_bytes(bytes))
+}
+
+/// Random bytes of the operating system. Its error becomes one of the standard library without the texts of `getrandom`'s own, which would be
+/// in every program.
+fn fill(bytes: &mut [u8]) -> io::Result<()> {
+    getrandom::fill(bytes).map_err(|error| match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::other("the operating system gave no randomness"),
+    })
 }
 
 impl Pool {
@@ -99,9 +109,9 @@ impl Pool {
     }
 }
 
-fn seeded() -> std::io::Result<ChaCha12Rng> {
+fn seeded() -> io::Result<ChaCha12Rng> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed)?;
+    fill(&mut seed)?;
     Ok(ChaCha12Rng::from_seed(seed))
 }
 
