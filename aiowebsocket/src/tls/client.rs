@@ -4,11 +4,11 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, SupportedProtocolVersion};
 
 use super::error::{of_configuration, of_identity};
 use super::files::Source;
@@ -55,7 +55,18 @@ struct Options {
     any: bool,
     tls13: bool,
     identity: Option<(Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>)>,
+    /// What judges by more than a trust store, and what shows a certificate: set by the options that want it, so that a program without
+    /// them has no code for it (revocation lists alone are 30 KB of machine code).
+    judge: Option<MakeJudge>,
+    identify: Option<Identify>,
 }
+
+type MakeJudge = fn(&Options, &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError>;
+
+/// A configuration that knows whom to trust, and not yet who it is.
+type Trusting = ConfigBuilder<ClientConfig, WantsClientCert>;
+
+type Identify = fn(&Options, Trusting) -> Result<ClientConfig, TlsError>;
 
 /// An option of TLS that cannot be used: a file that cannot be read, or is not what it should be.
 pub type TlsOptionError = TlsError;
@@ -106,7 +117,10 @@ impl Tls {
     /// The file cannot be read, or holds no list.
     pub fn crl_file(self, path: impl AsRef<Path>) -> Result<Self, TlsOptionError> {
         let crls = Source::File(path.as_ref()).revocation_lists()?;
-        Ok(self.with(|options| options.crls.extend(crls)))
+        Ok(self.with(|options| {
+            options.crls.extend(crls);
+            options.judge = Some(Options::special_judge);
+        }))
     }
 
     /// Shows the server this certificate: the chain, its own first, and the private key, both PEM.
@@ -120,13 +134,19 @@ impl Tls {
     ) -> Result<Self, TlsOptionError> {
         let chain = Source::File(chain.as_ref()).certificates()?;
         let key = Source::File(key.as_ref()).key()?;
-        Ok(self.with(|options| options.identity = Some((chain, Arc::new(key)))))
+        Ok(self.with(|options| {
+            options.identity = Some((chain, Arc::new(key)));
+            options.identify = Some(Options::identify);
+        }))
     }
 
     /// Trusts exactly the certificates with these SHA-256 fingerprints, in place of every store: neither name, nor issuer, nor
     /// dates are looked at, only that the certificate is one of these and that the server has its key. May be said several times.
     pub fn pin_sha256(self, fingerprint: [u8; 32]) -> Self {
-        self.with(|options| options.pins.push(fingerprint))
+        self.with(|options| {
+            options.pins.push(fingerprint);
+            options.judge = Some(Options::special_judge);
+        })
     }
 
     /// TLS 1.3 and nothing older.
@@ -137,7 +157,10 @@ impl Tls {
     /// **Takes any certificate of any server.** Whoever sits in between reads and writes everything, passwords and tokens included.
     /// For a look at a test server, and for nothing else: pin the certificate or trust its CA instead.
     pub fn dangerously_without_verification(self) -> Self {
-        self.with(|options| options.any = true)
+        self.with(|options| {
+            options.any = true;
+            options.judge = Some(Options::special_judge);
+        })
     }
 
     /// The client's side of a TLS connection to the server of this name, for [`Connecting`](crate::opening::Connecting).
@@ -178,55 +201,49 @@ impl Options {
         let provider = provider();
         let versions: &[&SupportedProtocolVersion] =
             if self.tls13 { &[&rustls::version::TLS13] } else { rustls::DEFAULT_VERSIONS };
-        let judge: Arc<dyn ServerCertVerifier> = if self.any {
-            Judge::of_nothing(&provider)
-        } else if !self.pins.is_empty() {
-            Judge::of_pins(self.pins.clone(), &provider)
-        } else if self.only_roots {
-            self.judge_of(&mut RootCertStore::empty(), &provider)?
-        } else if !self.crls.is_empty() {
-            return Err(contradiction("a revocation list needs only_these_cas()"));
-        } else {
-            self.default_judge(&provider)?
-        };
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
-            .map_err(of_configuration)?
-            .dangerous()
-            .with_custom_certificate_verifier(judge);
-        match &self.identity {
-            None => Ok(builder.with_no_client_auth()),
-            Some((chain, key)) => {
-                builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(of_identity)
-            }
+            .map_err(of_configuration)?;
+        let trusting = match self.verifier(&provider)? {
+            Some(judge) => builder.dangerous().with_custom_certificate_verifier(judge),
+            None => builder.with_root_certificates(self.store()?),
+        };
+        match self.identify {
+            None => Ok(trusting.with_no_client_auth()),
+            Some(identify) => identify(self, trusting),
         }
     }
 
-    /// The judge that trusts the operating system's store and the given CAs; Mozilla's where there is no such store.
-    fn default_judge(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    /// Who judges certificates, where it is not the [`store`](Self::store) alone.
+    fn verifier(
+        &self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Option<Arc<dyn ServerCertVerifier>>, TlsError> {
+        if let Some(judge) = self.judge {
+            return judge(self, provider).map(Some);
+        }
+        // The operating system's store and the given CAs; Mozilla's where there is no such store.
         #[cfg(feature = "platform-roots")]
-        {
+        if !self.only_roots {
             let roots = self.roots.iter().cloned();
             let verifier =
                 rustls_platform_verifier::Verifier::new_with_extra_roots(roots, Arc::clone(provider));
             match verifier {
-                Ok(verifier) => return Ok(Arc::new(verifier)),
+                Ok(verifier) => return Ok(Some(Arc::new(verifier))),
                 Err(error) if cfg!(not(feature = "mozilla-roots")) => return Err(of_configuration(error)),
                 Err(_) => {}
             }
         }
-        let mut store = RootCertStore::empty();
-        #[cfg(feature = "mozilla-roots")]
-        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        self.judge_of(&mut store, provider)
+        Ok(None)
     }
 
-    /// The judge that knows these CAs and the given ones.
-    fn judge_of(
-        &self,
-        store: &mut RootCertStore,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    /// The given CAs, with those that are compiled in unless they are to be the only ones.
+    fn store(&self) -> Result<RootCertStore, TlsError> {
+        let mut store = RootCertStore::empty();
+        #[cfg(feature = "mozilla-roots")]
+        if !self.only_roots {
+            store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
         for root in &self.roots {
             store.add(root.clone()).map_err(of_configuration)?;
         }
@@ -235,15 +252,33 @@ impl Options {
                 "no certificate is trusted: name a CA with ca_file(), or build with the feature platform-roots or mozilla-roots",
             ));
         }
-        let store = Arc::new(std::mem::replace(store, RootCertStore::empty()));
-        let verifier = WebPkiServerVerifier::builder_with_provider(store, Arc::clone(provider));
-        let verifier = if self.crls.is_empty() {
-            verifier
-        } else {
-            verifier.with_crls(self.crls.iter().cloned()).allow_unknown_revocation_status()
-        };
-        let verifier = verifier.build().map_err(of_configuration)?;
-        Ok(verifier)
+        Ok(store)
+    }
+
+    /// The judge of any certificate, of pinned ones, or of the given CAs with revocation lists.
+    fn special_judge(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+        if self.any {
+            return Ok(Judge::of_nothing(provider));
+        }
+        if !self.pins.is_empty() {
+            return Ok(Judge::of_pins(self.pins.clone(), provider));
+        }
+        if !self.only_roots {
+            return Err(contradiction("a revocation list needs only_these_cas()"));
+        }
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(self.store()?), Arc::clone(provider));
+        let verifier = verifier.with_crls(self.crls.iter().cloned()).allow_unknown_revocation_status();
+        Ok(verifier.build().map_err(of_configuration)?)
+    }
+
+    fn identify(&self, trusting: Trusting) -> Result<ClientConfig, TlsError> {
+        match &self.identity {
+            None => Ok(trusting.with_no_client_auth()),
+            Some((chain, key)) => {
+                trusting.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(of_identity)
+            }
+        }
     }
 }
 

@@ -8,22 +8,22 @@ use super::pin::NotPinned;
 use crate::layer::{TlsError, TlsFault};
 
 /// An error of a client's session.
-pub(super) fn of_client(error: &Error) -> TlsError {
-    let fault = match error {
+pub(super) fn of_client(error: Error) -> TlsError {
+    let fault = match &error {
         Error::InvalidCertificate(error) => of_certificate(error),
         Error::NoCertificatesPresented => TlsFault::BadCertificate,
-        _ => of_either(error),
+        _ => of_either(&error),
     };
-    TlsError::caused(fault, error.clone())
+    TlsError::caused(fault, error)
 }
 
 /// An error of a server's session.
-pub(super) fn of_server(error: &Error) -> TlsError {
-    let fault = match error {
+pub(super) fn of_server(error: Error) -> TlsError {
+    let fault = match &error {
         Error::InvalidCertificate(_) | Error::NoCertificatesPresented => TlsFault::BadCertificate,
-        _ => of_either(error),
+        _ => of_either(&error),
     };
-    TlsError::caused(fault, error.clone())
+    TlsError::caused(fault, error)
 }
 
 /// A certificate and a key of our own that cannot be used.

@@ -26,9 +26,9 @@ const RECORD: usize = 16 << 10;
 /// How much of an answer that is no TLS is shown.
 const NOT_TLS_SHOWN: usize = 32;
 
-/// One TLS connection.
-pub(super) struct Session {
-    side: Side,
+/// One TLS connection, the client's side of it or the server's.
+pub(super) struct Session<S> {
+    side: S,
     /// What arrived and was not opened.
     sealed: Buffer,
     /// What the layer has to say.
@@ -43,12 +43,46 @@ pub(super) struct Session {
     failed: Option<TlsError>,
 }
 
-enum Side {
-    Client(UnbufferedClientConnection),
-    Server(UnbufferedServerConnection),
+/// A connection of rustls. Client and server are two types of session, so that a program with one of them has no code for the other.
+pub(super) trait Side: Send + Sync {
+    fn common(&self) -> &CommonState;
+
+    /// One step of rustls over what waits; returns how much of that is done with.
+    fn step(&mut self, sealed: &mut [u8], turn: &mut Turn<'_, '_>) -> (usize, Result<After, rustls::Error>);
+
+    /// What is wrong, and whose fault it is.
+    fn error(error: rustls::Error) -> TlsError;
 }
 
-impl Session {
+impl Side for UnbufferedClientConnection {
+    fn common(&self) -> &CommonState {
+        self
+    }
+
+    fn step(&mut self, sealed: &mut [u8], turn: &mut Turn<'_, '_>) -> (usize, Result<After, rustls::Error>) {
+        turn.take(self.process_tls_records(sealed))
+    }
+
+    fn error(error: rustls::Error) -> TlsError {
+        of_client(error)
+    }
+}
+
+impl Side for UnbufferedServerConnection {
+    fn common(&self) -> &CommonState {
+        self
+    }
+
+    fn step(&mut self, sealed: &mut [u8], turn: &mut Turn<'_, '_>) -> (usize, Result<After, rustls::Error>) {
+        turn.take(self.process_tls_records(sealed))
+    }
+
+    fn error(error: rustls::Error) -> TlsError {
+        of_server(error)
+    }
+}
+
+impl Session<UnbufferedClientConnection> {
     /// The client's side, to the server of this name.
     pub(super) fn client(config: &Arc<rustls::ClientConfig>, host: &Host) -> Result<Self, TlsError> {
         let name = match host {
@@ -59,21 +93,24 @@ impl Session {
         };
         // HTTP/1.1 alone, whatever the configuration offers elsewhere: the opening handshake is written in it.
         let alpn = vec![b"http/1.1".to_vec()];
-        let connection = UnbufferedClientConnection::new_with_alpn(Arc::clone(config), name, alpn)
-            .map_err(|error| of_client(&error))?;
-        let mut session = Self::new(Side::Client(connection));
+        let connection =
+            UnbufferedClientConnection::new_with_alpn(Arc::clone(config), name, alpn).map_err(of_client)?;
+        let mut session = Self::new(connection);
         // The first flight.
         session.advance(&mut [], &mut Aim::Open)?;
         Ok(session)
     }
+}
 
+impl Session<UnbufferedServerConnection> {
     /// The server's side.
     pub(super) fn server(config: Arc<ServerConfig>) -> Result<Self, TlsError> {
-        let connection = UnbufferedServerConnection::new(config).map_err(|error| of_server(&error))?;
-        Ok(Self::new(Side::Server(connection)))
+        Ok(Self::new(UnbufferedServerConnection::new(config).map_err(of_server)?))
     }
+}
 
-    fn new(side: Side) -> Self {
+impl<S: Side> Session<S> {
+    fn new(side: S) -> Self {
         Self {
             side,
             sealed: Buffer::default(),
@@ -87,10 +124,7 @@ impl Session {
     }
 
     fn common(&self) -> &CommonState {
-        match &self.side {
-            Side::Client(connection) => connection,
-            Side::Server(connection) => connection,
-        }
+        self.side.common()
     }
 
     /// Goes on until rustls wants bytes or the aim is reached. Returns the plain bytes written.
@@ -102,10 +136,7 @@ impl Session {
         let result = loop {
             let length = self.sealed.len();
             let sealed = self.sealed.bytes_mut(0..length);
-            let (discard, result) = match &mut self.side {
-                Side::Client(connection) => turn.take(connection.process_tls_records(sealed)),
-                Side::Server(connection) => turn.take(connection.process_tls_records(sealed)),
-            };
+            let (discard, result) = self.side.step(sealed, &mut turn);
             self.sealed.consume(discard);
             match result {
                 Ok(After::GoOn) => {}
@@ -124,10 +155,7 @@ impl Session {
         match result {
             Ok(()) => Ok(written),
             Err(error) => {
-                let error = match &self.side {
-                    Side::Client(_) => of_client(&error),
-                    Side::Server(_) => of_server(&error),
-                };
+                let error = S::error(error);
                 self.fail(error.clone());
                 // What was opened before the fault is the peer's word still.
                 if written > 0 { Ok(written) } else { Err(error) }
@@ -150,10 +178,7 @@ impl Session {
                 control: &mut self.control,
                 aim: &mut Aim::Open,
             };
-            let (_, result) = match &mut self.side {
-                Side::Client(connection) => turn.take(connection.process_tls_records(sealed)),
-                Side::Server(connection) => turn.take(connection.process_tls_records(sealed)),
-            };
+            let (_, result) = self.side.step(sealed, &mut turn);
             if result.is_err() {
                 return;
             }
@@ -187,7 +212,7 @@ impl Session {
     }
 }
 
-impl Layer for Session {
+impl<S: Side> Layer for Session<S> {
     fn space(&mut self) -> &mut [u8] {
         self.sealed.space(1)
     }
@@ -250,15 +275,16 @@ impl Layer for Session {
 
     fn agreed(&self) -> Option<TlsInfo> {
         let common = self.common();
-        let version = common.protocol_version()?.as_str()?.replace('_', ".");
-        let cipher = common.negotiated_cipher_suite()?.suite().as_str()?.replace("TLS13_", "TLS_");
+        // Named by `Debug`, which errors of rustls have in every program; `as_str` would be a second table of all names (7 KB).
+        let version = format!("{:?}", common.protocol_version()?).replace('_', ".");
+        let cipher = format!("{:?}", common.negotiated_cipher_suite()?.suite()).replace("TLS13_", "TLS_");
         let alpn = common.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
         let resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
         Some(TlsInfo::new(version, cipher, alpn, resumed))
     }
 }
 
-impl fmt::Debug for Session {
+impl<S: Side> fmt::Debug for Session<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("agreed", &self.agreed()).finish_non_exhaustive()
     }
@@ -275,14 +301,14 @@ enum Aim<'a> {
 }
 
 /// What a turn of rustls came to.
-enum After {
+pub(super) enum After {
     GoOn,
     Done,
     Ended,
 }
 
 /// One turn of rustls, and where its results go.
-struct Turn<'a, 'b> {
+pub(super) struct Turn<'a, 'b> {
     plain: &'a mut [u8],
     /// Plain bytes that were written.
     written: usize,
