@@ -157,14 +157,16 @@ impl<'a> Pump<'a> {
             match self.exchange.poll_turn(cx, socket, machine.output()) {
                 Poll::Ready(turn) => break turn,
                 Poll::Pending if self.await_more(machine)? => {}
-                Poll::Pending => break Turn::TimeIsUp,
+                Poll::Pending => {
+                    machine.handle_timeout(now());
+                    return Ok(());
+                }
             }
         };
         match turn {
             Turn::Wrote(n) => machine.written(n),
             Turn::Read(0) => machine.receive_end(now()),
             Turn::Read(_) => machine.receive(self.exchange.bytes(), now()),
-            Turn::TimeIsUp => machine.handle_timeout(now()),
             Turn::Broken(error) => return Err(error),
         }
         Ok(())

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::driver::Alarm;
 use crate::face::exchange::{Exchange, Turn};
 use crate::face::pipe::Clock;
+use crate::opening::Wire;
 
 /// Waits for what `poll` waits for, or the deadline, which is `None`. All waits of an opening share one alarm: a timer of each
 /// one's own is set and cleared twice as often, some 400 instructions each.
@@ -26,31 +27,25 @@ pub(super) async fn wait_until<T>(
     .await
 }
 
-/// Writes some of `output` or reads, whatever can be done first.
+/// Writes some of `output` or reads, whatever can be done first. `None`: the deadline passed.
 pub(super) async fn turn<S: AsyncRead + AsyncWrite + Unpin>(
     exchange: &mut Exchange,
     stream: &mut S,
     output: &[u8],
     alarm: &mut Alarm,
     until: Option<Instant>,
-) -> Turn {
-    let turn = wait_until(alarm, until, |cx| exchange.poll_turn(cx, stream, output)).await;
-    turn.unwrap_or(Turn::TimeIsUp)
+) -> Option<Turn> {
+    wait_until(alarm, until, |cx| exchange.poll_turn(cx, stream, output)).await
 }
 
-/// Writes all of what `next` has, and tells it how much was written.
-pub(super) async fn write_out<S: AsyncWrite + Unpin, T>(
-    stream: &mut S,
-    from: &mut T,
-    output: impl Fn(&T) -> &[u8],
-    written: impl Fn(&mut T, usize),
-) -> io::Result<()> {
-    while !output(from).is_empty() {
-        let n = stream.write(output(from)).await?;
+/// Writes all that there is to write.
+pub(super) async fn write_out<S: AsyncWrite + Unpin>(stream: &mut S, wire: &mut Wire) -> io::Result<()> {
+    while !wire.output().is_empty() {
+        let n = stream.write(wire.output()).await?;
         if n == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        written(from, n);
+        wire.written(n);
     }
     stream.flush().await
 }

@@ -23,14 +23,14 @@ where
         let until = accepting.next_timeout();
         let turn = exchange::turn(&mut exchange, stream, wire.output(), &mut alarm, until).await;
         let progress = match turn {
-            Turn::Wrote(n) => {
+            Some(Turn::Wrote(n)) => {
                 wire.written(n);
                 continue;
             }
-            Turn::Read(0) => requested(accepting.receive_end()),
-            Turn::Read(_) => receive(wire, accepting, exchange.bytes()),
-            Turn::TimeIsUp => requested(accepting.handle_timeout(now())),
-            Turn::Broken(error) => return Err(Error::Io(error)),
+            Some(Turn::Read(0)) => requested(accepting.receive_end()),
+            Some(Turn::Read(_)) => receive(wire, accepting, exchange.bytes()),
+            None => requested(accepting.handle_timeout(now())),
+            Some(Turn::Broken(error)) => return Err(Error::Io(error)),
         };
         match progress {
             Ok(Some(request)) => return Ok(request),
@@ -77,7 +77,7 @@ where
         wire.send(accepting.output())?;
         accepting.written(n);
     }
-    exchange::write_out(stream, wire, |wire| wire.output(), Wire::written).await.map_err(Error::Io)
+    exchange::write_out(stream, wire).await.map_err(Error::Io)
 }
 
 /// Writes the last that there is to say, and the end of TLS and of the stream.

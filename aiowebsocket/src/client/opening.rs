@@ -1,21 +1,25 @@
 //! The pump of a connection that opens: looks names up, dials, reads, writes and sleeps as the machine says.
+//!
+//! One function is polled for all of it, with one alarm and one look at the clock for each thing that happens. As nested futures with a
+//! timeout each it was 13 KB more of a program, and a timer of each one's own is set and cleared twice as often, some 400 instructions each.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
-use tokio::time::timeout_at;
+#[cfg(feature = "tls")]
+use tokio::task::JoinHandle;
 
 use super::connect::Ways;
 use super::driver::{Alarm, now};
-use super::exchange::{wait_until, write_out};
 use super::gate::Pass;
 use crate::face::exchange::{Exchange, Turn};
+use crate::face::pipe::{Clock, Pipe};
 use crate::face::{Error, Means, Open, TimeLimit};
 use crate::keys;
 use crate::opening::{Attempt, Connecting, Host, Next, OpenStep};
@@ -29,102 +33,313 @@ pub(super) struct Dialler {
 
 /// Opens a connection over a socket that is dialled. The pass, if any, is given up when it is open.
 pub(super) async fn dial(
-    mut machine: Box<Connecting>,
+    machine: Box<Connecting>,
     means: &Means,
     dialler: &Dialler,
 ) -> Result<(TcpStream, Open), Error> {
-    means.begin(&mut machine);
-    let mut stream: Option<Dialled> = None;
-    let mut pending = Pending::default();
-    let (mut exchange, mut clock) = (Exchange::new(), Clock::new());
-    loop {
-        let next = machine.next(clock.now, &mut keys::nonce);
-        means.tell(&mut machine);
-        match next {
-            Ok(Next::Resolve { host, port }) => pending.look_up(host, port),
-            Ok(Next::Dial(attempt)) => pending.attempts.push((attempt, dialler.connect(attempt.address))),
-            Ok(Next::Wait) => {
-                if let Some(dialled) = pending.wait(&mut machine, &mut clock).await {
-                    // Messages are written whole, so waiting for more to fill a packet only adds delay.
-                    dialled.0.set_nodelay(true).map_err(Error::Io)?;
-                    stream = Some(dialled);
-                }
-            }
-            Ok(Next::Hangup) => (stream, exchange) = (None, Exchange::new()),
-            Ok(Next::Secure { host, is_proxy }) => {
-                secure(&mut machine, means, &mut clock, &host, is_proxy).await
-            }
-            Ok(Next::Exchange) => match &mut stream {
-                Some((stream, _)) => turn(&mut machine, stream, &mut exchange, &mut clock).await?,
-                None => unreachable!("bytes are exchanged over a stream that was dialled"),
-            },
-            Ok(Next::Flush) => match &mut stream {
-                Some((stream, _)) => flush(&mut machine, stream).await?,
-                None => unreachable!("bytes are written to a stream that was dialled"),
-            },
-            Ok(Next::Open { opened, layer }) => match stream {
-                Some((stream, _)) => return Ok((stream, (opened, layer))),
-                None => unreachable!("what is open has a stream"),
-            },
-            Err(error) => {
-                if let Some((stream, _)) = &mut stream {
-                    say_last(&mut machine, stream).await;
-                }
-                return Err(error.into());
-            }
-        }
+    let way = Dialled { dialler, looking_up: None, attempts: Vec::new(), stream: None };
+    let (way, open) = Pump::new(machine, means, way).run().await?;
+    match way.stream {
+        Some((stream, _)) => Ok((stream, open)),
+        None => unreachable!("what is open has a stream"),
     }
 }
 
 /// Opens a connection over a stream that leads to the server already.
 pub(super) async fn over<S: AsyncRead + AsyncWrite + Unpin>(
-    mut machine: Box<Connecting>,
+    machine: Box<Connecting>,
     stream: &mut S,
     means: &Means,
 ) -> Result<Open, Error> {
-    means.begin(&mut machine);
-    let (mut exchange, mut clock) = (Exchange::new(), Clock::new());
-    loop {
-        let next = machine.next(clock.now, &mut keys::nonce);
-        means.tell(&mut machine);
-        match next {
-            Ok(Next::Secure { host, is_proxy }) => {
-                secure(&mut machine, means, &mut clock, &host, is_proxy).await
-            }
-            Ok(Next::Exchange) => turn(&mut machine, stream, &mut exchange, &mut clock).await?,
-            Ok(Next::Flush) => flush(&mut machine, stream).await?,
-            Ok(Next::Open { opened, layer }) => return Ok((opened, layer)),
-            Ok(Next::Resolve { .. } | Next::Dial(_) | Next::Wait | Next::Hangup) => {
-                unreachable!("nothing is dialled where a stream is given")
-            }
-            Err(error) => {
-                say_last(&mut machine, stream).await;
-                return Err(error.into());
+    Ok(Pump::new(machine, means, Given(stream)).run().await?.1)
+}
+
+/// Where the stream comes from.
+trait Way {
+    type Stream: Pipe;
+
+    /// The stream, if there is one now.
+    fn stream(&mut self) -> Option<&mut Self::Stream>;
+
+    /// Looks up.
+    fn look_up(&mut self, host: String, port: u16);
+
+    /// Begins an attempt.
+    fn dial(&mut self, attempt: Attempt);
+
+    /// Waits until something is done of what was begun and is still wanted.
+    fn poll_wait(&mut self, cx: &mut Context<'_>, machine: &Connecting) -> Poll<Done>;
+
+    /// Tells the machine, and keeps the stream that won.
+    fn tell(&mut self, done: Done, machine: &mut Connecting, now: Instant) -> Result<(), Error>;
+
+    /// Lets go of the stream.
+    fn hang_up(&mut self);
+}
+
+/// What is done.
+enum Done {
+    LookedUp(io::Result<Vec<SocketAddr>>),
+    Dialled(Attempt, io::Result<Socket>),
+}
+
+/// A connection, and the right to be connecting.
+type Socket = (TcpStream, Option<Pass>);
+
+struct Pump<'a, W> {
+    machine: Box<Connecting>,
+    means: &'a Means,
+    way: W,
+    exchange: Exchange,
+    alarm: Alarm,
+    /// When something happened last.
+    now: Instant,
+    /// The trust store is being read, for this host; and whether that is the proxy's.
+    #[cfg(feature = "tls")]
+    preparing: Option<(JoinHandle<()>, Host, bool)>,
+    /// The last bytes that open the connection are being written.
+    flushes: bool,
+}
+
+impl<'a, W: Way> Pump<'a, W> {
+    fn new(mut machine: Box<Connecting>, means: &'a Means, way: W) -> Self {
+        means.begin(&mut machine);
+        Self {
+            machine,
+            means,
+            way,
+            exchange: Exchange::new(),
+            alarm: Alarm::default(),
+            now: now(),
+            #[cfg(feature = "tls")]
+            preparing: None,
+            flushes: false,
+        }
+    }
+
+    async fn run(mut self) -> Result<(W, Open), Error> {
+        let open = poll_fn(|cx| self.poll(cx)).await?;
+        Ok((self.way, open))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Open, Error>> {
+        loop {
+            match self.poll_step(cx) {
+                Poll::Ready(Ok(None)) => {}
+                Poll::Ready(Ok(Some(open))) => return Poll::Ready(Ok(open)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    let Some(until) = self.machine.next_timeout() else { return Poll::Pending };
+                    ready!(self.alarm.poll_alarm(cx, until));
+                    if self.flushes {
+                        return Poll::Ready(Err(Error::Timeout(TimeLimit::Open(OpenStep::Upgrade))));
+                    }
+                    #[cfg(feature = "tls")]
+                    drop(self.preparing.take());
+                    self.now = now();
+                    self.machine.handle_timeout(self.now);
+                }
             }
         }
     }
-}
 
-/// The time when something happened last, and the alarm of all waits.
-struct Clock {
-    now: Instant,
-    alarm: Alarm,
-}
-
-impl Clock {
-    fn new() -> Self {
-        Self { now: now(), alarm: Alarm::default() }
+    /// Does what the machine says. Pending: what was begun goes on, until the deadline.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Open>, Error>> {
+        #[cfg(feature = "tls")]
+        if self.preparing.is_some() {
+            ready!(self.poll_prepared(cx));
+        }
+        if self.flushes {
+            ready!(self.poll_out(cx)).map_err(Error::Io)?;
+            self.flushes = false;
+        }
+        let next = self.machine.next(self.now, &mut keys::nonce);
+        self.means.tell(&mut self.machine);
+        match next {
+            Ok(Next::Resolve { host, port }) => self.way.look_up(host, port),
+            Ok(Next::Dial(attempt)) => self.way.dial(attempt),
+            Ok(Next::Wait) => {
+                let done = ready!(self.way.poll_wait(cx, &self.machine));
+                self.now = now();
+                self.way.tell(done, &mut self.machine, self.now)?;
+            }
+            Ok(Next::Hangup) => {
+                self.way.hang_up();
+                self.exchange = Exchange::new();
+            }
+            Ok(Next::Secure { host, is_proxy }) => self.secure(host, is_proxy),
+            Ok(Next::Exchange) => ready!(self.poll_turn(cx))?,
+            Ok(Next::Flush) => self.flushes = true,
+            Ok(Next::Open { opened, layer }) => return Poll::Ready(Ok(Some((opened, layer)))),
+            Err(error) => {
+                // Tells the other side why, if it takes that at once.
+                if self.way.stream().is_some()
+                    && self.poll_out(cx).is_ready()
+                    && let Some(stream) = self.way.stream()
+                {
+                    _ = stream.poll_shutdown(cx);
+                }
+                return Poll::Ready(Err(error.into()));
+            }
+        }
+        Poll::Ready(Ok(None))
     }
 
-    /// Waits for what `poll` waits for, or the deadline, which is `None`.
-    async fn wait<T>(
-        &mut self,
-        until: Option<Instant>,
-        poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Option<T> {
-        let done = wait_until(&mut self.alarm, until, poll).await;
+    /// Writes or reads once. An end of the stream is the machine's to judge.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let stream = self.way.stream().expect("bytes are exchanged over a stream");
+        let turn = ready!(self.exchange.poll_turn(cx, stream, self.machine.output()));
         self.now = now();
-        done
+        match turn {
+            Turn::Wrote(n) => self.machine.written(n),
+            Turn::Read(0) => self.machine.receive_end(self.now),
+            Turn::Read(_) => self.machine.receive(self.exchange.bytes(), self.now),
+            Turn::Broken(error) => return Poll::Ready(Err(Error::Io(error))),
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes all that there is to write.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream = self.way.stream().expect("bytes are written to a stream");
+        while !self.machine.output().is_empty() {
+            let n = ready!(stream.poll_write(cx, self.machine.output()))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.machine.written(n);
+        }
+        stream.poll_flush(cx)
+    }
+
+    /// Makes the layer that the machine asks for.
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(clippy::needless_pass_by_value, reason = "kept for later where there is TLS")
+    )]
+    fn secure(&mut self, host: Host, is_proxy: bool) {
+        // The trust store is read once, and not where others wait for their turn.
+        #[cfg(feature = "tls")]
+        if !self.means.is_ready() {
+            let means = self.means.clone();
+            let reads = tokio::task::spawn_blocking(move || means.prepare());
+            self.preparing = Some((reads, host, is_proxy));
+            return;
+        }
+        self.machine.secured(self.means.layer(&host, is_proxy), self.now);
+    }
+
+    #[cfg(feature = "tls")]
+    fn poll_prepared(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some((reads, ..)) = &mut self.preparing {
+            let read = ready!(Pin::new(reads).poll(cx));
+            self.now = now();
+            if let Some((_, host, is_proxy)) = self.preparing.take() {
+                if let Err(panicked) = read {
+                    std::panic::resume_unwind(panicked.into_panic());
+                }
+                self.machine.secured(self.means.layer(&host, is_proxy), self.now);
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// A stream that is there.
+struct Given<'a, S>(&'a mut S);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Way for Given<'_, S> {
+    type Stream = S;
+
+    fn stream(&mut self) -> Option<&mut S> {
+        Some(self.0)
+    }
+
+    fn look_up(&mut self, _: String, _: u16) {
+        unreachable!("nothing is looked up where a stream is given")
+    }
+
+    fn dial(&mut self, _: Attempt) {
+        unreachable!("nothing is dialled where a stream is given")
+    }
+
+    fn poll_wait(&mut self, _: &mut Context<'_>, _: &Connecting) -> Poll<Done> {
+        unreachable!("nothing is begun where a stream is given")
+    }
+
+    fn tell(&mut self, _: Done, _: &mut Connecting, _: Instant) -> Result<(), Error> {
+        unreachable!("nothing is begun where a stream is given")
+    }
+
+    fn hang_up(&mut self) {
+        unreachable!("no redirect is followed where a stream is given")
+    }
+}
+
+/// A stream that is dialled, and what is under way before there is one.
+struct Dialled<'a> {
+    dialler: &'a Dialler,
+    looking_up: Option<LookingUp>,
+    attempts: Vec<(Attempt, Dialling)>,
+    stream: Option<Socket>,
+}
+
+type LookingUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+type Dialling = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
+
+impl Way for Dialled<'_> {
+    type Stream = TcpStream;
+
+    fn stream(&mut self) -> Option<&mut TcpStream> {
+        self.stream.as_mut().map(|(stream, _)| stream)
+    }
+
+    fn look_up(&mut self, host: String, port: u16) {
+        self.looking_up =
+            Some(Box::pin(async move { Ok(lookup_host((host.as_str(), port)).await?.collect()) }));
+    }
+
+    fn dial(&mut self, attempt: Attempt) {
+        self.attempts.push((attempt, self.dialler.connect(attempt.address)));
+    }
+
+    fn hang_up(&mut self) {
+        self.stream = None;
+    }
+
+    fn poll_wait(&mut self, cx: &mut Context<'_>, machine: &Connecting) -> Poll<Done> {
+        self.attempts.retain(|(attempt, _)| machine.is_wanted(attempt.id));
+        if let Some(looking_up) = &mut self.looking_up
+            && let Poll::Ready(found) = looking_up.as_mut().poll(cx)
+        {
+            self.looking_up = None;
+            return Poll::Ready(Done::LookedUp(found));
+        }
+        for i in 0..self.attempts.len() {
+            let (attempt, dialling) = &mut self.attempts[i];
+            let attempt = *attempt;
+            if let Poll::Ready(dialled) = dialling.as_mut().poll(cx) {
+                drop(self.attempts.swap_remove(i));
+                return Poll::Ready(Done::Dialled(attempt, dialled));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn tell(&mut self, done: Done, machine: &mut Connecting, now: Instant) -> Result<(), Error> {
+        match done {
+            Done::LookedUp(found) => machine.resolved(found, now),
+            Done::Dialled(attempt, Err(error)) => machine.failed(attempt, error, now),
+            Done::Dialled(attempt, Ok(socket)) if machine.connected(attempt, now) => {
+                self.attempts.clear();
+                // Messages are written whole, so waiting for more to fill a packet only adds delay.
+                socket.0.set_nodelay(true).map_err(Error::Io)?;
+                self.stream = Some(socket);
+            }
+            Done::Dialled(..) => {}
+        }
+        Ok(())
     }
 }
 
@@ -153,122 +368,4 @@ impl Dialler {
             Ok((stream, pass))
         })
     }
-}
-
-/// The layer that the machine asks for.
-async fn secure(machine: &mut Connecting, means: &Means, clock: &mut Clock, host: &Host, is_proxy: bool) {
-    // The trust store is read once, and not where others wait for their turn.
-    if !means.is_ready() {
-        let means = means.clone();
-        let mut reading = tokio::task::spawn_blocking(move || means.prepare());
-        match clock.wait(machine.next_timeout(), |cx| Pin::new(&mut reading).poll(cx)).await {
-            Some(Ok(())) => {}
-            Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
-            None => return machine.handle_timeout(clock.now),
-        }
-    }
-    machine.secured(means.layer(host, is_proxy), clock.now);
-}
-
-/// A stream, and the right to be connecting.
-type Dialled = (TcpStream, Option<Pass>);
-
-type Dialling = Pin<Box<dyn Future<Output = io::Result<Dialled>> + Send>>;
-
-type LookingUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
-
-/// What is under way before there is a stream.
-#[derive(Default)]
-struct Pending {
-    looking_up: Option<LookingUp>,
-    attempts: Vec<(Attempt, Dialling)>,
-}
-
-impl Pending {
-    fn look_up(&mut self, host: String, port: u16) {
-        self.looking_up =
-            Some(Box::pin(async move { Ok(lookup_host((host.as_str(), port)).await?.collect()) }));
-    }
-
-    /// Waits until something is done, or the deadline, and tells the machine. Returns the stream that won.
-    async fn wait(&mut self, machine: &mut Connecting, clock: &mut Clock) -> Option<Dialled> {
-        self.attempts.retain(|(attempt, _)| machine.is_wanted(attempt.id));
-        match clock.wait(machine.next_timeout(), |cx| self.poll(cx)).await {
-            None => machine.handle_timeout(clock.now),
-            Some(Done::LookedUp(found)) => machine.resolved(found, clock.now),
-            Some(Done::Dialled(attempt, Err(error))) => machine.failed(attempt, error, clock.now),
-            Some(Done::Dialled(attempt, Ok(dialled))) => {
-                if machine.connected(attempt, clock.now) {
-                    self.attempts.clear();
-                    return Some(dialled);
-                }
-            }
-        }
-        None
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
-        if let Some(looking_up) = &mut self.looking_up
-            && let Poll::Ready(found) = looking_up.as_mut().poll(cx)
-        {
-            self.looking_up = None;
-            return Poll::Ready(Done::LookedUp(found));
-        }
-        for i in 0..self.attempts.len() {
-            let (attempt, dialling) = &mut self.attempts[i];
-            let attempt = *attempt;
-            if let Poll::Ready(dialled) = dialling.as_mut().poll(cx) {
-                drop(self.attempts.swap_remove(i));
-                return Poll::Ready(Done::Dialled(attempt, dialled));
-            }
-        }
-        Poll::Pending
-    }
-}
-
-/// What was waited for.
-enum Done {
-    LookedUp(io::Result<Vec<SocketAddr>>),
-    Dialled(Attempt, io::Result<Dialled>),
-}
-
-/// Writes or reads once, or the deadline passes. An end of the stream is the machine's to judge.
-async fn turn<S: AsyncRead + AsyncWrite + Unpin>(
-    machine: &mut Connecting,
-    stream: &mut S,
-    exchange: &mut Exchange,
-    clock: &mut Clock,
-) -> Result<(), Error> {
-    let (output, until) = (machine.output(), machine.next_timeout());
-    let turn = clock.wait(until, |cx| exchange.poll_turn(cx, stream, output)).await;
-    match turn.unwrap_or(Turn::TimeIsUp) {
-        Turn::Wrote(n) => machine.written(n),
-        Turn::Read(0) => machine.receive_end(clock.now),
-        Turn::Read(_) => machine.receive(exchange.bytes(), clock.now),
-        Turn::TimeIsUp => machine.handle_timeout(clock.now),
-        Turn::Broken(error) => return Err(Error::Io(error)),
-    }
-    Ok(())
-}
-
-/// Writes the rest of what opens the connection.
-async fn flush<S: AsyncWrite + Unpin>(machine: &mut Connecting, stream: &mut S) -> Result<(), Error> {
-    let until = machine.next_timeout();
-    let writing = write_out(stream, machine, |machine| machine.output(), Connecting::written);
-    match until {
-        None => writing.await.map_err(Error::Io),
-        Some(until) => match timeout_at(until.into(), writing).await {
-            Ok(written) => written.map_err(Error::Io),
-            Err(_) => Err(Error::Timeout(TimeLimit::Open(OpenStep::Upgrade))),
-        },
-    }
-}
-
-/// Tells the other side why, if it takes that at once.
-async fn say_last<S: AsyncWrite + Unpin>(machine: &mut Connecting, stream: &mut S) {
-    let say = async {
-        _ = write_out(stream, machine, |machine| machine.output(), Connecting::written).await;
-        _ = stream.shutdown().await;
-    };
-    _ = tokio::time::timeout(Duration::ZERO, say).await;
 }

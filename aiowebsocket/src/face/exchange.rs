@@ -25,8 +25,6 @@ pub(crate) enum Turn {
     Wrote(usize),
     /// So many bytes were read, see [`Exchange::bytes`]; 0 is the end.
     Read(usize),
-    /// The deadline passed, as the face tells.
-    TimeIsUp,
     /// The stream broke.
     Broken(io::Error),
 }

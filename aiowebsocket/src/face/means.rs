@@ -73,18 +73,14 @@ impl Means {
     }
 
     /// Whether the trust store was read, or is not needed: [`prepare`](Self::prepare) takes some milliseconds before that.
-    #[cfg(feature = "tokio")]
+    #[cfg(all(feature = "tokio", feature = "tls"))]
     pub(crate) fn is_ready(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return self.layers.is_some() || self.tls().is_ready();
-        #[cfg(not(feature = "tls"))]
-        return true;
+        self.layers.is_some() || self.tls().is_ready()
     }
 
     /// Reads the trust store. What is wrong with it is told where it is used.
-    #[cfg(feature = "tokio")]
+    #[cfg(all(feature = "tokio", feature = "tls"))]
     pub(crate) fn prepare(&self) {
-        #[cfg(feature = "tls")]
         drop(self.tls().config());
     }
 

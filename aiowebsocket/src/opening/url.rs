@@ -514,7 +514,7 @@ fn parse_host(host: &str) -> Result<Host, UrlError> {
 #[cfg(feature = "idn")]
 fn ascii_host(name: &str) -> Result<String, UrlError> {
     idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::URL)
-        .map(std::borrow::Cow::into_owned)
+        .map(Cow::into_owned)
         .map_err(|_| UrlError::InvalidInternationalHost)
 }
 
