@@ -160,16 +160,16 @@ impl Dialling {
 
     /// Takes the causes out. Those under way get one where the caller has one for them.
     fn error(&mut self, under_way: Option<&'static str>) -> DialError {
-        let causes = self.addresses.iter().zip(self.attempts.drain(..)).filter_map(|(&address, attempt)| {
+        let mut causes = Vec::new();
+        for (&address, attempt) in self.addresses.iter().zip(std::mem::take(&mut self.attempts)) {
             match (attempt, under_way) {
-                (State::Failed(cause), _) => Some((address, cause)),
+                (State::Failed(cause), _) => causes.push((address, cause)),
                 (State::UnderWay { .. }, Some(cause)) => {
-                    Some((address, Error::new(ErrorKind::TimedOut, cause)))
+                    causes.push((address, Error::new(ErrorKind::TimedOut, cause)));
                 }
-                (State::UnderWay { .. }, None) => None,
+                (State::UnderWay { .. }, None) => {}
             }
-        });
-        let causes = causes.collect();
+        }
         // Every later call says that there is nothing left.
         self.addresses.clear();
         DialError { causes }
@@ -235,17 +235,18 @@ impl fmt::Display for DialError {
         if self.causes.is_empty() {
             return f.write_str("there is no address to connect to");
         }
-        let mut groups: Vec<(String, Vec<String>)> = Vec::new();
-        for (address, cause) in &self.causes {
-            let (address, cause) = (address.to_string(), cause.to_string());
-            match groups.iter_mut().find(|(same, _)| *same == cause) {
-                Some((_, addresses)) => addresses.push(address),
-                None => groups.push((cause, vec![address])),
+        // Those with the same cause stand where the first of them stands.
+        let same = |a: &Error, b: &Error| a.kind() == b.kind() && a.to_string() == b.to_string();
+        for (i, (_, cause)) in self.causes.iter().enumerate() {
+            if self.causes[..i].iter().any(|(_, before)| same(before, cause)) {
+                continue;
             }
-        }
-        for (i, (cause, addresses)) in groups.iter().enumerate() {
-            let separator = if i == 0 { "" } else { "; " };
-            write!(f, "{separator}{}: {cause}", addresses.join(", "))?;
+            let mut separator = if i == 0 { "" } else { "; " };
+            for (address, _) in self.causes[i..].iter().filter(|(_, other)| same(other, cause)) {
+                write!(f, "{separator}{address}")?;
+                separator = ", ";
+            }
+            write!(f, ": {cause}")?;
         }
         Ok(())
     }

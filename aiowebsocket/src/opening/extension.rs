@@ -79,6 +79,7 @@ impl Cursor<'_> {
         Ok(Extension { name, params })
     }
 
+    #[inline(never)]
     fn token(&mut self) -> Result<String, MalformedExtensions> {
         let length = self.rest.iter().position(|&b| !is_token_byte(b)).unwrap_or(self.rest.len());
         let (token, rest) = self.rest.split_at(length);
@@ -118,9 +119,11 @@ impl Cursor<'_> {
         }
     }
 
+    #[inline(never)]
     fn skip_blanks(&mut self) {
-        let blanks = self.rest.iter().take_while(|&&b| b == b' ' || b == b'\t').count();
-        self.rest = &self.rest[blanks..];
+        while let [b' ' | b'\t', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
     }
 }
 

@@ -109,6 +109,8 @@ impl fmt::Display for FieldError {
 impl std::error::Error for FieldError {}
 
 /// Somebody else's text, cut to a length that fits into a message.
+#[cold]
+#[inline(never)]
 pub(super) fn shortened(text: &str) -> &str {
     const MOST: usize = 64;
     let end = (0..=MOST.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
@@ -146,58 +148,42 @@ pub(super) fn is_host(value: &[u8]) -> bool {
         && value.iter().all(|&b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(&b))
 }
 
-/// Header lines that can be looked up by name.
-pub(super) trait Fields {
-    /// The values of all lines of this name, in order.
-    fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]>;
+/// The members of one line of a list-valued field (RFC 9110 5.6.1): blanks around them cut, empty ones passed over.
+pub(super) fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
-impl Fields for HeaderMap {
-    fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
-        self.get_all(name).iter().map(HeaderValue::as_bytes)
-    }
-}
-
-/// As they stand in a head: to judge a response of a few lines takes less than to make a map of it.
-impl Fields for [httparse::Header<'_>] {
-    fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(|field| field.name.eq_ignore_ascii_case(name.as_str())).map(|field| field.value)
-    }
-}
-
-/// The members of a list-valued field over all its lines (RFC 9110 5.6.1): blanks around them cut, empty ones passed
-/// over.
-pub(super) fn list<'a>(
-    fields: &'a (impl Fields + ?Sized),
-    name: &'a HeaderName,
-) -> impl Iterator<Item = &'a [u8]> {
-    fields
-        .values(name)
-        .flat_map(|line| line.split(|&b| b == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|member| !member.is_empty())
+/// The same over all its lines.
+pub(super) fn list<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(name).iter().flat_map(|line| members(line.as_bytes()))
 }
 
 /// Whether a list-valued field has this token, in any case.
-pub(super) fn list_has(fields: &(impl Fields + ?Sized), name: &HeaderName, token: &str) -> bool {
-    list(fields, name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+pub(super) fn list_has(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    list(headers, name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
 }
 
 /// A field as far as its lines can be told apart: absent, on one line, or on several.
+#[derive(Clone, Copy)]
 pub(super) enum Lines<'a> {
     None,
     One(&'a [u8]),
     Several,
 }
 
-/// How often a field that may stand only once does stand there.
-pub(super) fn lines_of<'a>(fields: &'a (impl Fields + ?Sized), name: &'a HeaderName) -> Lines<'a> {
-    let mut lines = fields.values(name);
-    match (lines.next(), lines.next()) {
-        (None, _) => Lines::None,
-        (Some(line), None) => Lines::One(line),
-        (Some(_), Some(_)) => Lines::Several,
+impl<'a> Lines<'a> {
+    /// With one line more.
+    pub(super) fn and(self, line: &'a [u8]) -> Self {
+        match self {
+            Self::None => Self::One(line),
+            Self::One(_) | Self::Several => Self::Several,
+        }
     }
+}
+
+/// How often a field that may stand only once does stand there.
+pub(super) fn lines_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Lines<'a> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes).fold(Lines::None, Lines::and)
 }
 
 /// The value of Sec-WebSocket-Accept that answers this Sec-WebSocket-Key (RFC 6455 1.3 and 4.2.2).

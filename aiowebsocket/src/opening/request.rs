@@ -385,10 +385,9 @@ impl RequestHead {
         self.compression
     }
 
-    /// The names of the other extensions a server may agree to.
+    /// The other extensions a server may agree to, as they were offered.
     pub(super) fn offered_extensions(&self) -> Vec<String> {
-        let names = |offer: &String| parse_extensions(offer.as_bytes()).unwrap_or_default();
-        self.extensions.iter().flat_map(names).map(|extension| extension.name).collect()
+        self.extensions.clone()
     }
 }
 

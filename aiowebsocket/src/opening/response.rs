@@ -1,16 +1,13 @@
 //! The server's answer, and whether it opens the connection (RFC 6455 4.1, second half).
 
-use http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
-};
 use http::{HeaderMap, StatusCode, Version};
 
 use super::deflate;
 use super::error::HandshakeError;
 use super::extension::{Extension, parse_extensions};
 use super::http::{
-    Fields, HeadError, HeadFault, HeadLimits, HeadOverflow, HeadReader, Lines, ParsedResponse, header_map,
-    lines_of, list, list_has, parse_response,
+    HeadError, HeadFault, HeadLimits, HeadOverflow, HeadReader, Lines, ParsedResponse, header_map, members,
+    parse_response,
 };
 use super::request::{ExpectedAccept, RequestHead};
 use crate::deflate::{Agreed, Deflate};
@@ -148,27 +145,24 @@ impl Offer {
     /// Checks a 101 in the order of RFC 6455 4.1, items 2 to 6 of the response.
     pub(super) fn check(&self, response: &ParsedResponse<'_>) -> Result<Agreement, HandshakeError> {
         debug_assert_eq!(response.status, StatusCode::SWITCHING_PROTOCOLS);
-        let headers = response.fields;
         // RFC 9110 7.8: HTTP/1.0 has no upgrade.
         if response.version != Version::HTTP_11 {
             return Err(HandshakeError::HttpVersion);
         }
+        let said = Said::of(response.fields);
         // Items 2 and 3. Unlike Connection, Upgrade may name nothing else in a 101: it says what is spoken from now
         // on. (That the same word stands there twice, as behind some proxies, changes nothing.)
-        let mut upgrade = list(headers, &UPGRADE).peekable();
-        let is_websocket =
-            upgrade.peek().is_some() && upgrade.all(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
-        if !is_websocket {
+        if said.upgrades != Some(true) {
             return Err(HandshakeError::Upgrade);
         }
-        if !list_has(headers, &CONNECTION, "upgrade") {
+        if !said.connection_upgrades {
             return Err(HandshakeError::Connection);
         }
-        self.check_accept(headers)?;
+        self.check_accept(said.accept)?;
         // Item 5 is the extensions', item 6 the subprotocol's.
-        let extensions = self.check_extensions(headers)?;
+        let extensions = self.check_extensions(said.extensions)?;
         let compression = self.check_compression(&extensions)?;
-        let subprotocol = self.check_subprotocol(headers)?;
+        let subprotocol = self.check_subprotocol(said.protocol)?;
         Ok(Agreement { subprotocol, extensions, compression })
     }
 
@@ -178,8 +172,8 @@ impl Offer {
     }
 
     /// Item 4; 11.3.3 allows the line once.
-    fn check_accept(&self, headers: &(impl Fields + ?Sized)) -> Result<(), HandshakeError> {
-        match lines_of(headers, &SEC_WEBSOCKET_ACCEPT) {
+    fn check_accept(&self, lines: Lines<'_>) -> Result<(), HandshakeError> {
+        match lines {
             Lines::None => Err(HandshakeError::AcceptMissing),
             Lines::One(value) if self.accept.matches(value) => Ok(()),
             Lines::One(_) => Err(HandshakeError::AcceptMismatch),
@@ -188,20 +182,25 @@ impl Offer {
     }
 
     /// Item 5; 9.1 for the grammar, 11.3.2 allows the line once.
-    fn check_extensions(&self, headers: &(impl Fields + ?Sized)) -> Result<Vec<Extension>, HandshakeError> {
-        let value = match lines_of(headers, &SEC_WEBSOCKET_EXTENSIONS) {
+    fn check_extensions(&self, lines: Lines<'_>) -> Result<Vec<Extension>, HandshakeError> {
+        let value = match lines {
             Lines::None => return Ok(Vec::new()),
             Lines::One(value) => value,
             Lines::Several => return Err(HandshakeError::ExtensionsRepeated),
         };
         let extensions = parse_extensions(value).map_err(|_| HandshakeError::ExtensionsMalformed)?;
-        let is_offered = |name: &String| {
-            self.extensions.contains(name) || (self.compression.is_some() && name == deflate::NAME)
-        };
-        match extensions.iter().find(|extension| !is_offered(&extension.name)) {
+        match extensions.iter().find(|extension| !self.has_offered(&extension.name)) {
             Some(unasked) => Err(HandshakeError::ExtensionNotOffered { name: unasked.name.clone() }),
             None => Ok(extensions),
         }
+    }
+
+    fn has_offered(&self, name: &str) -> bool {
+        let is_in = |offer: &String| {
+            let offered = parse_extensions(offer.as_bytes()).unwrap_or_default();
+            offered.iter().any(|extension| extension.name == name)
+        };
+        (self.compression.is_some() && name == deflate::NAME) || self.extensions.iter().any(is_in)
     }
 
     /// RFC 7692 7.1: an answer that is none to our offer fails the connection. So do two, which would both use RSV1.
@@ -219,25 +218,72 @@ impl Offer {
     }
 
     /// Item 6; 11.3.4 allows the line once. The names are compared as they are: only one of ours is one of ours.
-    fn check_subprotocol(&self, headers: &(impl Fields + ?Sized)) -> Result<Option<String>, HandshakeError> {
-        let value = match lines_of(headers, &SEC_WEBSOCKET_PROTOCOL) {
+    fn check_subprotocol(&self, lines: Lines<'_>) -> Result<Option<String>, HandshakeError> {
+        let value = match lines {
             Lines::None => return Ok(None),
             Lines::One(value) => value,
             Lines::Several => return Err(HandshakeError::SubprotocolRepeated),
         };
         match self.subprotocols.iter().find(|offered| offered.as_bytes() == value) {
             Some(agreed) => Ok(Some(agreed.clone())),
-            None => {
-                // Some servers send the whole offer back.
-                let hide = |text: String, secret: &String| text.replace(secret, "…");
-                let name = self.secrets.iter().fold(readable(value), hide);
-                Err(HandshakeError::SubprotocolNotOffered { name })
-            }
+            None => Err(HandshakeError::SubprotocolNotOffered { name: self.shown(value) }),
         }
+    }
+
+    /// What the server sent in the place of a subprotocol, for people. Some servers send the whole offer back, with the secrets in it.
+    #[cold]
+    #[inline(never)]
+    fn shown(&self, value: &[u8]) -> String {
+        let text = String::from_utf8_lossy(value);
+        let (mut shown, mut rest) = (String::new(), &*text);
+        while let Some(character) = rest.chars().next() {
+            let secret =
+                self.secrets.iter().filter(|secret| rest.starts_with(&***secret)).map(String::len).max();
+            shown.push(if secret.is_some() { '…' } else { character });
+            rest = &rest[secret.unwrap_or(character.len_utf8())..];
+        }
+        shown
     }
 }
 
-/// A header value as text for people.
-fn readable(value: &[u8]) -> String {
-    String::from_utf8_lossy(value).into_owned()
+/// What the header lines of a 101 say, as they stand in its head: to look at each once takes less than to make a map of them.
+struct Said<'a> {
+    /// Whether all that Upgrade names is `websocket`, if it names anything.
+    upgrades: Option<bool>,
+    /// Whether Connection has `upgrade`.
+    connection_upgrades: bool,
+    accept: Lines<'a>,
+    extensions: Lines<'a>,
+    protocol: Lines<'a>,
+}
+
+impl<'a> Said<'a> {
+    fn of(fields: &[httparse::Header<'a>]) -> Self {
+        let mut said = Self {
+            upgrades: None,
+            connection_upgrades: false,
+            accept: Lines::None,
+            extensions: Lines::None,
+            protocol: Lines::None,
+        };
+        for &httparse::Header { name, value } in fields {
+            let is = |other: &str| name.eq_ignore_ascii_case(other);
+            if is("Upgrade") {
+                for member in members(value) {
+                    let is_websocket = member.eq_ignore_ascii_case(b"websocket");
+                    said.upgrades = Some(is_websocket && said.upgrades != Some(false));
+                }
+            } else if is("Connection") {
+                said.connection_upgrades |=
+                    members(value).any(|member| member.eq_ignore_ascii_case(b"upgrade"));
+            } else if is("Sec-WebSocket-Accept") {
+                said.accept = said.accept.and(value);
+            } else if is("Sec-WebSocket-Extensions") {
+                said.extensions = said.extensions.and(value);
+            } else if is("Sec-WebSocket-Protocol") {
+                said.protocol = said.protocol.and(value);
+            }
+        }
+        said
+    }
 }

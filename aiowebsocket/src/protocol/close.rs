@@ -30,9 +30,24 @@ macro_rules! codes {
                 }
             }
 
-            fn row(self) -> Option<(&'static str, &'static str, &'static str)> {
+            // Three functions, so that a program which shows one of them does not contain the others.
+            fn title(self) -> Option<&'static str> {
                 match self.0 {
-                    $($code => Some(($title, $english, $chinese)),)*
+                    $($code => Some($title),)*
+                    _ => None,
+                }
+            }
+
+            fn english(self) -> Option<&'static str> {
+                match self.0 {
+                    $($code => Some($english),)*
+                    _ => None,
+                }
+            }
+
+            fn chinese(self) -> Option<&'static str> {
+                match self.0 {
+                    $($code => Some($chinese),)*
                     _ => None,
                 }
             }
@@ -87,13 +102,13 @@ impl CloseCode {
 
     /// The registered name, such as `Going Away`.
     pub fn name(self) -> Option<&'static str> {
-        self.row().map(|(name, _, _)| name)
+        self.title()
     }
 
     /// What the code means, in English.
     pub fn explain(self) -> &'static str {
-        match self.row() {
-            Some((_, english, _)) => english,
+        match self.english() {
+            Some(english) => english,
             None => match self.0 {
                 0..=999 => "not used",
                 1000..=2999 => "reserved for the protocol and its extensions",
@@ -106,8 +121,8 @@ impl CloseCode {
 
     /// What the code means, in Chinese.
     pub fn explain_zh(self) -> &'static str {
-        match self.row() {
-            Some((_, _, chinese)) => chinese,
+        match self.chinese() {
+            Some(chinese) => chinese,
             None => match self.0 {
                 0..=999 => "不使用",
                 1000..=2999 => "保留给协议及其扩展",

@@ -4,7 +4,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::ops::Range;
 
 use super::Role;
-use super::close::CloseFrame;
+use super::close::{CloseCode, CloseFrame};
 use super::connection::{Connection, Control, DESTINATION_ABOVE, Incoming, Place, Step};
 use super::error::PeerError;
 use super::frame::{Header, MAX_HEADER, OpCode};
@@ -491,13 +491,21 @@ impl Connection {
         self.reading = Reading::Nothing;
         if self.state.recv_close(frame) == Reply::Echo {
             // 5.5.1: "the endpoint typically echos the status code it received"; the reason is the peer's own.
-            let payload = CloseFrame::encode(code, "").expect("a received code may be sent");
-            self.close = Some(Box::new(Control::new(&payload)));
+            self.say_close(code);
         }
         self.deadlines.closing(self.config.close_timeout);
         // A server whose Close frame left long ago has nothing more to write.
         if !self.wants_write() {
             self.state.all_written();
+        }
+    }
+
+    /// Queues a Close frame with this code, which was received or is that of a failure.
+    fn say_close(&mut self, code: CloseCode) {
+        // Not `expect`: that would be the only place of most programs that wants the error's `Debug`.
+        match CloseFrame::encode(code, "") {
+            Ok(payload) => self.close = Some(Box::new(Control::new(&payload))),
+            Err(error) => unreachable!("codes that were received and those of failures may be sent: {error}"),
         }
     }
 
@@ -508,8 +516,7 @@ impl Connection {
         let code = error.close_code();
         self.reading = Reading::Nothing;
         if self.state.fail(error) {
-            let payload = CloseFrame::encode(code, "").expect("the codes of failures may be sent");
-            self.close = Some(Box::new(Control::new(&payload)));
+            self.say_close(code);
         }
         self.deadlines.closing(self.config.close_timeout);
     }
