@@ -251,7 +251,7 @@ impl<T: Transport + Clone> Reconnecting<T> {
                     Err(cause) => return Poll::Ready(self.lost(cause)),
                 },
                 State::Open(ws) => {
-                    let received = ready!(ws.driver.poll_recv_whole(cx));
+                    let received = ready!(ws.driver.poll_recv(cx));
                     self.unsent.forget(&ws.driver);
                     return Poll::Ready(match received {
                         Ok(Some(message)) => Ok(Some(ReconnectEvent::Message(message))),

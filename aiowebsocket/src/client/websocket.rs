@@ -165,7 +165,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// were dropped, it is taken as soon as there is room, and a future dropped before has sent nothing.)
     #[inline]
     pub async fn send(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
-        self.feed(message).await?;
+        // As `feed`, without a future of its own inside this one: 31 to 64 instructions (`bench/run counts instructions echo 125`).
+        if !self.driver.is_queue_short() {
+            poll_fn(|cx| self.driver.poll_room(cx)).await?;
+        }
+        self.driver.queue(message.into())?;
         poll_fn(|cx| self.driver.poll_flush(cx)).await
     }
 

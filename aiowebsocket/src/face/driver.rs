@@ -78,6 +78,8 @@ pub(crate) struct Driver<S, C> {
 pub(crate) enum Take {
     /// Whole.
     Messages,
+    /// Whole, where [`Driver::plain`] has just had nothing.
+    Judged,
     /// In the parts that are there.
     Parts,
 }
@@ -112,10 +114,10 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
         if self.backlog.is_empty() { self.machine.plain_message() } else { None }
     }
 
-    /// The next message that the machine has; `None` once the connection has ended.
+    /// The next message that the machine has, where [`plain`](Self::plain) had none; `None` once the connection has ended.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         loop {
-            match ready!(self.poll_step(cx, Take::Messages)) {
+            match ready!(self.poll_step(cx, Take::Judged)) {
                 Step::Message(incoming) => return Poll::Ready(Some(incoming)),
                 Step::End => return Poll::Ready(None),
                 // Pings and pongs are told to those who ask for events.
@@ -126,11 +128,12 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
 
     /// The next step that is more than reading on: a message, a part, a control frame, the end.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>, take: Take) -> Poll<Step> {
+        let mut step = match take {
+            Take::Messages => self.machine.step(),
+            Take::Judged => self.machine.step_rest(),
+            Take::Parts => self.machine.step_part(),
+        };
         loop {
-            let step = match take {
-                Take::Messages => self.machine.step(),
-                Take::Parts => self.machine.step_part(),
-            };
             match step {
                 Step::Read => ready!(self.poll_more(cx, None)),
                 Step::Into { len, .. } => {
@@ -154,18 +157,33 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
                 }
                 step => return Poll::Ready(step),
             }
+            step = if take == Take::Parts { self.machine.step_part() } else { self.machine.step() };
         }
     }
 
     /// One message from the backlog, which is older than what the machine has.
+    #[inline]
     pub(crate) fn next_kept(&mut self) -> Option<Message> {
+        if self.backlog.is_empty() { None } else { self.pop_kept() }
+    }
+
+    #[cold]
+    fn pop_kept(&mut self) -> Option<Message> {
         let message = self.backlog.pop_message()?;
         self.moves += 1;
         Some(message)
     }
 
     /// The next message, owned, as `recv` says it.
+    #[cfg(feature = "tokio")]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+        match self.plain() {
+            Some(incoming) => Poll::Ready(Ok(Some(self.own(incoming)))),
+            None => self.poll_recv_judged(cx),
+        }
+    }
+
+    fn poll_recv_judged(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
         if let Some(message) = self.next_kept() {
             return Poll::Ready(Ok(Some(message)));
         }
@@ -184,12 +202,13 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
         if received.is_err() && std::mem::replace(&mut self.told, true) { None } else { received.transpose() }
     }
 
-    /// The same, of a connection that may be in the middle of a message that is taken in parts.
+    /// The same where [`plain`](Self::plain) had nothing, of a connection that may be in the middle of a message that is taken in
+    /// parts.
     #[cold]
     #[inline(never)]
     pub(crate) fn poll_recv_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
         self.check_whole()?;
-        self.poll_recv(cx)
+        self.poll_recv_judged(cx)
     }
 
     /// A count that changes whenever something happened that somebody else may wait for.
@@ -580,14 +599,16 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
         self.machine.pause_reading(false);
         loop {
             self.poll_output(cx);
-            if self.machine.ending().is_some() {
-                self.release();
-                return Poll::Ready(());
-            }
-            // The closing handshake has its time, whatever still arrives; keep-alive is judged only once nothing does.
-            if !self.machine.is_open() && self.machine.next_timeout().is_some_and(|next| next <= C::now()) {
-                self.machine.handle_timeout(C::now(), &mut next_key);
-                continue;
+            if !self.machine.is_open() {
+                if self.machine.ending().is_some() {
+                    self.release();
+                    return Poll::Ready(());
+                }
+                // The closing handshake has its time, whatever still arrives; keep-alive is judged only once nothing does.
+                if self.machine.next_timeout().is_some_and(|next| next <= C::now()) {
+                    self.machine.handle_timeout(C::now(), &mut next_key);
+                    continue;
+                }
             }
             let read = match into {
                 None => self.poll_read(cx),
@@ -625,8 +646,15 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
 
     /// Writes what waits, and shuts our side where that is our part. Whether that got done is seen later: the stream wakes
     /// this task when it can go on.
-    #[inline]
+    #[inline(always)]
     fn poll_output(&mut self, cx: &mut Context<'_>) {
+        if self.machine.wants_write() || self.unflushed || !self.machine.is_open() {
+            self.poll_output_or_shut(cx);
+        }
+    }
+
+    #[inline(never)]
+    fn poll_output_or_shut(&mut self, cx: &mut Context<'_>) {
         if (self.machine.wants_write() || self.unflushed) && self.poll_write(cx).is_pending() {
             return;
         }

@@ -59,13 +59,13 @@ pub(super) fn take(size: usize) -> Vec<u8> {
 /// Gives pooled memory back, whole; other memory is freed.
 pub(super) fn give(memory: Vec<u8>) {
     let size = memory.len();
-    if !(SMALLEST..=LARGEST).contains(&size) || !size.is_power_of_two() {
+    let class = (size / SMALLEST).trailing_zeros();
+    if class >= u32::from(CLASSES) || size != SMALLEST << class {
         return;
     }
-    let class = class_of(size);
     _ = POOL.try_with(|pool| {
-        let kept = &mut pool.borrow_mut()[usize::from(class)];
-        let most = if class == CLASSES - 1 { KEPT_LARGEST } else { KEPT };
+        let kept = &mut pool.borrow_mut()[class as usize];
+        let most = if size == LARGEST { KEPT_LARGEST } else { KEPT };
         if kept.len() < most {
             kept.push(memory);
         }
@@ -187,6 +187,27 @@ impl Buffer {
         }
     }
 
+    /// Whether it has no memory.
+    #[inline]
+    pub(super) fn is_bare(&self) -> bool {
+        self.memory.is_empty()
+    }
+
+    /// Where nothing waits here any more: hands the memory on to `other`, which has none, instead of by way of the pool. False where
+    /// something waits, or the memory is smaller than what `other` would take.
+    #[inline]
+    pub(super) fn hand_on(&mut self, other: &mut Self) -> bool {
+        debug_assert!(other.is_bare(), "memory is not lost for other memory");
+        if !self.is_empty() || self.memory.len() < SMALLEST << other.class {
+            return false;
+        }
+        self.adapt();
+        other.memory = std::mem::take(&mut self.memory);
+        (self.start, self.end) = (0, 0);
+        (other.start, other.end) = (0, 0);
+        true
+    }
+
     /// Takes the memory out, for a queue of its own.
     pub(super) fn detach(&mut self) -> Self {
         let detached = Self {
@@ -215,9 +236,17 @@ impl Buffer {
         (self.start, self.end) = (0, 0);
         let size = want.max(SMALLEST << self.class);
         if self.memory.len() < size || self.memory.len() > 2 * size {
-            give(std::mem::take(&mut self.memory));
-            self.memory = take(size);
+            self.replace(size);
         }
+    }
+
+    /// Other memory, of at least `size` bytes.
+    #[inline(never)]
+    fn replace(&mut self, size: usize) {
+        if !self.memory.is_empty() {
+            give(std::mem::take(&mut self.memory));
+        }
+        self.memory = take(size);
     }
 
     #[inline(never)]
@@ -265,13 +294,15 @@ impl Buffer {
     }
 }
 
+/// Buffers that the pool of this thread has.
+#[cfg(test)]
+pub(super) fn pooled() -> usize {
+    POOL.with(|pool| pool.borrow().iter().map(Vec::len).sum())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn pooled() -> usize {
-        POOL.with(|pool| pool.borrow().iter().map(Vec::len).sum())
-    }
 
     fn fill(buffer: &mut Buffer, bytes: &[u8]) {
         let space = buffer.space(0);

@@ -126,6 +126,12 @@ impl Assembler {
         std::mem::take(&mut self.bytes)
     }
 
+    /// Whether it has no memory, and no message is in progress.
+    #[inline]
+    pub(super) fn is_clear(&self) -> bool {
+        self.bytes.capacity() == 0 && !self.in_progress()
+    }
+
     /// Frees the memory of a message that was lent.
     #[inline]
     pub(super) fn clear(&mut self) {

@@ -325,15 +325,36 @@ impl Output {
         self.segments.is_empty()
     }
 
+    /// Takes the memory of a read buffer in which nothing waits for the next frames, where there is none here and that is enough. True
+    /// where it did; [`give_back`](Self::give_back) undoes it.
+    #[inline]
+    pub(super) fn borrow(&mut self, input: &mut Buffer) -> bool {
+        self.tail.is_bare() && input.hand_on(&mut self.tail)
+    }
+
+    /// Gives the memory that was borrowed back where nothing waits in it, as it is after [`advance`](Self::advance).
+    #[inline]
+    pub(super) fn give_back(&mut self, input: &mut Buffer) {
+        if !(input.is_bare() && self.tail.hand_on(input)) {
+            self.tail.settle();
+        }
+    }
+
     /// `n` bytes, counted from the first waiting one, were written.
     #[inline]
-    pub fn written(&mut self, mut n: usize) {
+    pub fn written(&mut self, n: usize) {
+        self.advance(n);
+        self.tail.settle();
+    }
+
+    /// The same, and the memory of the frames stays.
+    #[inline]
+    pub(super) fn advance(&mut self, mut n: usize) {
         debug_assert!(n <= self.len(), "no more is written than waits");
         if !self.segments.is_empty() {
             n = self.written_segments(n);
         }
         self.tail.consume(n);
-        self.tail.settle();
     }
 
     #[cold]

@@ -50,6 +50,24 @@ pub(super) struct Compressed {
 }
 
 impl Connection {
+    /// Goes on as [`step`](Self::step) does, for a face that has just asked [`plain_message`](Self::plain_message) and got nothing.
+    #[inline]
+    pub fn step_rest(&mut self) -> Step {
+        if self.has_nothing() { Step::Read } else { self.step_judging() }
+    }
+
+    /// Whether nothing is there: no byte, and nothing that a step has to end or to free. Whoever is about to wait is here, twice a
+    /// round trip, and need not go the long way to hear it.
+    #[inline]
+    fn has_nothing(&self) -> bool {
+        matches!(self.reading, Reading::Header)
+            && self.input.is_empty()
+            && self.assembler.is_clear()
+            && self.secure.is_none()
+            && self.deflate.is_none()
+            && self.want == MAX_HEADER
+    }
+
     #[inline(never)]
     pub(super) fn step_judging(&mut self) -> Step {
         self.assembler.clear();

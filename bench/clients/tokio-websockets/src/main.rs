@@ -52,17 +52,26 @@ impl<S: Open> Client for Websockets<S> {
 
     #[inline]
     async fn feed(&mut self, text: bool, payload: &bytes::Bytes) {
-        let message = if text {
-            Message::text(String::from_utf8(payload.to_vec()).expect("text"))
-        } else {
-            Message::binary(payload.clone())
-        };
-        self.0.feed(message).await.expect("the server is there");
+        self.0.feed(message(text, payload)).await.expect("the server is there");
+    }
+
+    #[inline]
+    async fn send(&mut self, text: bool, payload: &bytes::Bytes) {
+        self.0.send(message(text, payload)).await.expect("the server is there");
     }
 
     #[inline]
     async fn flush(&mut self) {
         self.0.flush().await.expect("the server is there");
+    }
+}
+
+#[inline]
+fn message(text: bool, payload: &bytes::Bytes) -> Message {
+    if text {
+        Message::text(String::from_utf8(payload.to_vec()).expect("text"))
+    } else {
+        Message::binary(payload.clone())
     }
 }
 

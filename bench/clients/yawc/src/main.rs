@@ -63,14 +63,23 @@ impl<S: Open> Client for Yawc<S> {
 
     #[inline]
     async fn feed(&mut self, text: bool, payload: &bytes::Bytes) {
-        let frame = if text { Frame::text(payload.clone()) } else { Frame::binary(payload.clone()) };
-        self.0.feed(frame).await.expect("the server is there");
+        self.0.feed(frame(text, payload)).await.expect("the server is there");
+    }
+
+    #[inline]
+    async fn send(&mut self, text: bool, payload: &bytes::Bytes) {
+        self.0.send(frame(text, payload)).await.expect("the server is there");
     }
 
     #[inline]
     async fn flush(&mut self) {
         self.0.flush().await.expect("the server is there");
     }
+}
+
+#[inline]
+fn frame(text: bool, payload: &bytes::Bytes) -> Frame {
+    if text { Frame::text(payload.clone()) } else { Frame::binary(payload.clone()) }
 }
 
 fn main() {

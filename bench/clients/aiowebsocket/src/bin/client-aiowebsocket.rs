@@ -33,6 +33,16 @@ impl Client for Lent {
     }
 
     #[inline]
+    async fn send(&mut self, text: bool, payload: &bytes::Bytes) {
+        let sent = if text {
+            self.0.send(std::str::from_utf8(payload).expect("text")).await
+        } else {
+            self.0.send(&payload[..]).await
+        };
+        sent.expect("the server is there");
+    }
+
+    #[inline]
     async fn flush(&mut self) {
         self.0.flush().await.expect("the server is there");
     }
