@@ -296,7 +296,7 @@ impl Buffer {
 
 /// Buffers that the pool of this thread has.
 #[cfg(test)]
-pub(super) fn pooled() -> usize {
+pub(crate) fn pooled() -> usize {
     POOL.with(|pool| pool.borrow().iter().map(Vec::len).sum())
 }
 

@@ -848,74 +848,7 @@ fn plain_kind(first: u8) -> Option<Kind> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::buffer::pooled;
     use super::*;
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "there is no other way to make an instant; no test here waits"
-    )]
-    fn now() -> Instant {
-        Instant::now()
-    }
-
-    fn client() -> Connection {
-        Connection::new(Role::Client, Config::default(), &[], now())
-    }
-
-    fn receive(connection: &mut Connection, bytes: &[u8]) {
-        connection.space()[..bytes.len()].copy_from_slice(bytes);
-        connection.received(bytes.len(), now());
-    }
-
-    fn send(connection: &mut Connection, payload: &[u8]) {
-        connection.send(Kind::Binary, Payload::Borrowed(payload), &mut || [0; 4]).expect("it is open");
-    }
-
-    fn write(connection: &mut Connection, n: usize) -> Vec<u8> {
-        let written = connection.output(&mut || [0; 4]).front()[..n].to_vec();
-        connection.written(n);
-        written
-    }
-
-    #[test]
-    fn a_message_and_its_answer_pass_through_one_buffer() {
-        let mut connection = client();
-        for _ in 0..3 {
-            receive(&mut connection, b"\x82\x01a");
-            assert!(matches!(connection.step(), Step::Message(_)));
-            send(&mut connection, b"b");
-            // A write that takes a part leaves the rest where it is.
-            assert_eq!(write(&mut connection, 3), b"\x82\x81\0");
-            assert_eq!(write(&mut connection, 4), b"\0\0\0b");
-            connection.park();
-            assert_eq!(pooled(), 1);
-        }
-        assert!(connection.input.is_bare(), "a connection that waits has no memory");
-    }
-
-    #[test]
-    fn what_waits_to_be_read_keeps_its_memory() {
-        let mut connection = client();
-        receive(&mut connection, b"\x82\x01a\x82\x01c");
-        assert!(matches!(connection.step(), Step::Message(_)));
-        send(&mut connection, b"b");
-        let Step::Message(second) = connection.step() else { panic!("a second message") };
-        assert_eq!(connection.payload(second.place), b"c");
-        assert_eq!(write(&mut connection, 7), b"\x82\x81\0\0\0\0b");
-        assert_eq!(connection.payload(second.place), b"c");
-        connection.park();
-        assert_eq!(pooled(), 2);
-    }
-
-    #[test]
-    fn who_only_sends_keeps_no_memory() {
-        let mut connection = client();
-        send(&mut connection, b"b");
-        write(&mut connection, 7);
-        assert!(connection.input.is_bare());
-        assert_eq!(pooled(), 1);
-    }
 
     /// What an idle connection costs beside its face: asserted, so that a new field is a decision.
     #[test]

@@ -30,6 +30,8 @@ mod secure;
 mod state;
 pub(crate) mod utf8;
 
+#[cfg(test)]
+pub(crate) use buffer::pooled;
 pub use close::{CloseCode, CloseFrame, MAX_REASON};
 pub use config::{Config, KeepAlive};
 pub use connection::{CannotSend, Connection, DESTINATION_ABOVE, Incoming, NotOpen, Place, Step};
