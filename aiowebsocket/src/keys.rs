@@ -9,8 +9,10 @@ use std::cell::RefCell;
 use std::io;
 use std::mem::ManuallyDrop;
 
-use chacha20::ChaCha12Rng;
-use chacha20::rand_core::{Rng, SeedableRng};
+use chacha20::rand_core::SeedableRng;
+use chacha20::rand_core::block::Generator;
+use chacha20::variants::Legacy;
+use chacha20::{ChaChaCore, R12};
 
 /// Keys made at a time: what the generator makes in one go.
 const BATCH: usize = 64;
@@ -23,8 +25,11 @@ struct Pool {
     keys: [[u8; 4]; BATCH],
     next: usize,
     // Without a destructor, of which the generator has no need, the thread's storage is not checked for one on every key.
-    generator: Option<ManuallyDrop<ChaCha12Rng>>,
+    generator: Option<ManuallyDrop<ChaCha>>,
 }
+
+/// What `ChaCha12Rng` is made of, without the buffer that would be a second one here.
+type ChaCha = ChaChaCore<R12, Legacy>;
 
 thread_local! {
     static POOL: RefCell<Pool> =
@@ -104,15 +109,17 @@ impl Pool {
         let generator = self.generator.get_or_insert_with(|| {
             ManuallyDrop::new(seeded().expect("the system gave randomness when the connection was opened"))
         });
-        generator.fill_bytes(self.keys.as_flattened_mut());
+        let mut batch = [0; BATCH];
+        generator.generate(&mut batch);
+        self.keys = batch.map(u32::to_le_bytes);
         self.next = 0;
     }
 }
 
-fn seeded() -> io::Result<ChaCha12Rng> {
+fn seeded() -> io::Result<ChaCha> {
     let mut seed = [0; 32];
     fill(&mut seed)?;
-    Ok(ChaCha12Rng::from_seed(seed))
+    Ok(ChaCha::from_seed(seed))
 }
 
 #[cfg(test)]
@@ -139,7 +146,7 @@ mod tests {
         let same = || Pool {
             keys: [[0; 4]; BATCH],
             next: BATCH,
-            generator: Some(ManuallyDrop::new(ChaCha12Rng::from_seed([7; 32]))),
+            generator: Some(ManuallyDrop::new(ChaCha::from_seed([7; 32]))),
         };
         let draw = |n| (0..n).map(|_| next_key()).collect::<Vec<_>>();
         POOL.set(same());

@@ -8,7 +8,7 @@
 //! The machines know this trait and no library behind it, so that every face can bring its own: `tls/` has the one of the
 //! library.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 /// One secured connection, from its handshake to its end, as a machine over bytes.
@@ -224,11 +224,13 @@ impl fmt::Display for TlsError {
             TlsFault::WrongHost { expected, presented } if presented.is_empty() => {
                 write!(f, "the server's certificate is not for {expected}")?;
             }
-            TlsFault::WrongHost { expected, presented } => write!(
-                f,
-                "the server's certificate is not for {expected}, but for {}",
-                presented.iter().take(5).map(|name| shown(name)).collect::<Vec<_>>().join(", ")
-            )?,
+            TlsFault::WrongHost { expected, presented } => {
+                write!(f, "the server's certificate is not for {expected}, but for ")?;
+                for (i, name) in presented.iter().take(5).enumerate() {
+                    f.write_str(if i == 0 { "" } else { ", " })?;
+                    write_name(f, name)?;
+                }
+            }
             TlsFault::UnknownIssuer => f.write_str(
                 "the server's certificate was issued by somebody who is not trusted here: a private CA wants its certificate in the options",
             )?,
@@ -256,11 +258,11 @@ impl fmt::Display for TlsError {
             TlsFault::Truncated => {
                 f.write_str("the peer ended TCP without the end of TLS: what came may not be all")?;
             }
-            TlsFault::Alpn { protocol } => write!(
-                f,
-                "the server chose the application protocol {:?} and not \"http/1.1\"",
-                shown(protocol)
-            )?,
+            TlsFault::Alpn { protocol } => {
+                f.write_str("the server chose the application protocol \"")?;
+                write_name(f, protocol)?;
+                f.write_str("\" and not \"http/1.1\"")?;
+            }
             TlsFault::Broken => {
                 f.write_str("what the peer sent breaks TLS, or was changed on its way")?;
                 self.write_cause(f)?;
@@ -305,9 +307,9 @@ impl fmt::Display for Date {
     }
 }
 
-/// A name out of a certificate, which may say anything.
-fn shown(name: &str) -> String {
-    name.chars().take(100).flat_map(char::escape_debug).collect()
+/// A name that the peer sent, which may be anything: what a name of a host is not made of is shown as `?`.
+fn write_name(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+    name.chars().take(100).try_for_each(|c| f.write_char(if c.is_ascii_graphic() { c } else { '?' }))
 }
 
 impl std::error::Error for TlsError {
@@ -318,7 +320,16 @@ impl std::error::Error for TlsError {
 
 #[cfg(test)]
 mod tests {
-    use super::Date;
+    use super::{Date, TlsError, TlsFault};
+
+    /// A certificate may say anything, and errors are shown on terminals.
+    #[test]
+    fn names_of_the_peer_have_no_control_characters() {
+        let presented = vec!["*.example.com".to_owned(), "a\u{1b}[2J\u{202e}b".to_owned()];
+        let error = TlsError::new(TlsFault::WrongHost { expected: "example.org".to_owned(), presented });
+        let text = "the server's certificate is not for example.org, but for *.example.com, a?[2J?b";
+        assert_eq!(error.to_string(), text);
+    }
 
     #[test]
     fn days_are_those_of_the_calendar() {

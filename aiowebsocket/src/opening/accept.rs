@@ -346,7 +346,7 @@ fn check_extensions(headers: &[(&str, &str)], offered: &[Extension]) -> Result<b
 /// An answer that does not open the connection. 204 and 304 have no body, and 204 no length (RFC 9110 8.6).
 fn refusal(status: StatusCode, headers: &[(&str, &str)], connection: &[u8], body: &[u8]) -> Vec<u8> {
     let reason = status.canonical_reason().unwrap_or_default();
-    let mut output = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
+    let mut output = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
     put_line(&mut output, "Connection", connection);
     put_lines(&mut output, headers);
     let has_body = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

@@ -393,7 +393,7 @@ impl fmt::Display for ReplyError {
             }
             Self::Option(option) => option.fmt(f),
             Self::NotFinal { status } => {
-                write!(f, "a refusal cannot have the status {}: use 200 or above", status.as_str())
+                write!(f, "a refusal cannot have the status {}: use 200 or above", status.as_u16())
             }
             Self::Field(error) => error.fmt(f),
         }

@@ -100,8 +100,8 @@ impl fmt::Display for Milestone {
             Self::Securing { host } => write!(f, "TLS with {host}"),
             Self::Secured(info) => write!(f, "secure: {info}"),
             Self::Asking { address, .. } => write!(f, "asking for {address}"),
-            Self::Answered { status, .. } => write!(f, "the server answers {}", status.as_str()),
-            Self::Redirected { status, to } => write!(f, "{}: redirected to {to}", status.as_str()),
+            Self::Answered { status, .. } => write!(f, "the server answers {}", status.as_u16()),
+            Self::Redirected { status, to } => write!(f, "{}: redirected to {to}", status.as_u16()),
             Self::Open { subprotocol, extensions } => {
                 f.write_str("open")?;
                 if let Some(subprotocol) = subprotocol {

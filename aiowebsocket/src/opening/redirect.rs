@@ -113,7 +113,7 @@ pub enum RedirectFault {
 
 impl fmt::Display for RedirectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server's redirect ({}) cannot be followed: ", self.status.as_str())?;
+        write!(f, "the server's redirect ({}) cannot be followed: ", self.status.as_u16())?;
         match &self.fault {
             RedirectFault::Missing => f.write_str("it has no Location"),
             RedirectFault::Repeated => f.write_str("it has several Location lines"),

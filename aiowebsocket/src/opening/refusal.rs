@@ -66,8 +66,8 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // `StatusCode` shows the registered reason; the server's own may say anything.
         match self.status.canonical_reason() {
-            Some(reason) => write!(f, "the server refused the upgrade: {} {reason}", self.status.as_str()),
-            None => write!(f, "the server refused the upgrade: {}", self.status.as_str()),
+            Some(reason) => write!(f, "the server refused the upgrade: {} {reason}", self.status.as_u16()),
+            None => write!(f, "the server refused the upgrade: {}", self.status.as_u16()),
         }
     }
 }

@@ -305,7 +305,7 @@ impl RequestHead {
             } else if line.name.eq_ignore_ascii_case(PROTOCOL) {
                 has_protocol = true;
                 let own = str::from_utf8(&line.value).expect("its members are tokens");
-                put_list(&mut bytes, &line.name, iter::once(own).chain(self.more_secrets()));
+                put_list(&mut bytes, &line.name, &mut iter::once(own).chain(self.more_secrets()));
             } else {
                 has_version |= line.name.eq_ignore_ascii_case(VERSION);
                 put_line(&mut bytes, &line.name, &line.value);
@@ -318,14 +318,14 @@ impl RequestHead {
             put_line(&mut bytes, VERSION, OUR_VERSION);
         }
         if !has_protocol {
-            put_list(&mut bytes, PROTOCOL, self.offered_subprotocols());
+            put_list(&mut bytes, PROTOCOL, &mut self.offered_subprotocols());
         }
         let compression = self.compression.as_ref().map(Deflate::offer);
         let extensions = self.extensions.iter().map(String::as_str);
         put_list(
             &mut bytes,
             "Sec-WebSocket-Extensions",
-            compression.as_deref().into_iter().chain(extensions),
+            &mut compression.as_deref().into_iter().chain(extensions),
         );
         bytes.extend_from_slice(b"\r\n");
         (bytes, ExpectedAccept(accept_characters(&key)))
@@ -573,9 +573,9 @@ pub(super) fn put_line(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
     bytes.extend_from_slice(b"\r\n");
 }
 
-/// Writes the line of a list, where it has members.
-fn put_list<'a>(bytes: &mut Vec<u8>, name: &str, members: impl IntoIterator<Item = &'a str>) {
-    let mut members = members.into_iter();
+/// Writes the line of a list, where it has members. They
+/// are behind a pointer so that there is one copy of this, and not one for each kind of list.
+fn put_list(bytes: &mut Vec<u8>, name: &str, members: &mut dyn Iterator<Item = &str>) {
     let Some(first) = members.next() else { return };
     put_line(bytes, name, first.as_bytes());
     for member in members {

@@ -41,7 +41,7 @@ pub(super) fn request(request: &RequestHead, bytes: &[u8]) -> String {
 /// are left out.
 pub(super) fn response(status: StatusCode, headers: &HeaderMap, request: &RequestHead) -> String {
     let mut shown =
-        format!("HTTP/1.1 {} {}\n", status.as_str(), status.canonical_reason().unwrap_or_default());
+        format!("HTTP/1.1 {} {}\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
     for (name, value) in headers {
         let value = String::from_utf8_lossy(value.as_bytes());
         let is_secret = name == SEC_WEBSOCKET_PROTOCOL && request.is_secret_subprotocol(&value);

@@ -171,7 +171,7 @@ impl fmt::Display for ProxyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refusal) => {
-                write!(f, "the proxy refused the tunnel: {}", refusal.status.as_str())?;
+                write!(f, "the proxy refused the tunnel: {}", refusal.status.as_u16())?;
                 match refusal.status.canonical_reason() {
                     Some(reason) => write!(f, " {reason}"),
                     None => Ok(()),
