@@ -5,6 +5,7 @@ What `recv` and the others return is an object of its own kind, which everything
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from os import PathLike
 from types import TracebackType
@@ -22,6 +23,7 @@ class Connection:
         settings: Settings,
         *,
         watcher: object | None = None,
+        clock: object | None = None,
         on_message: Callable[[Any, Any], object] | None = None,
         tells_end: bool = False,
     ) -> Self: ...
@@ -278,6 +280,13 @@ class Retries:
     def __new__(cls) -> Self: ...
     def opened(self) -> None: ...
     def failed(self, attempt: Connecting | None, code: int | None) -> float | None: ...
+
+if sys.platform == "linux":
+    @final
+    class Timer:
+        def __new__(cls) -> Self: ...
+        def fileno(self) -> int: ...
+        def set(self, seconds: float) -> None: ...
 
 @final
 class Tls:

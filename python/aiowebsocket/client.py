@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import _aiowebsocket
+from ._alarm import clock_of
 from ._opening import TLS, Means, run
 from .enumerations import State
 from .fallback import Watcher, can_watch
@@ -374,6 +375,8 @@ class connect:
             opened,
             self._settings,
             watcher=watcher,
+            # A loop that cannot watch a socket cannot watch a timer.
+            clock=clock_of(loop) if watcher is None else None,
             on_message=self._on_message,
             tells_end=tells,
         )

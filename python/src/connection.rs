@@ -47,6 +47,8 @@ pub(crate) struct Connection {
     pub(crate) waiter: Py<PyAny>,
     /// Who is asked to call when the socket can be read or written: the event loop, or `fallback.py` for one that cannot.
     watcher: Py<PyAny>,
+    /// Who is asked to call for the time: the event loop, or `_alarm.py` where the loop is better not asked.
+    clock: Py<PyAny>,
     /// Who is called with each message, in place of receivers.
     on_message: Option<Py<PyAny>>,
     /// `_on_end` is to be called at the end.
@@ -80,7 +82,7 @@ pub(crate) struct State {
     watches_reads: bool,
     /// The event loop calls when there is room to write.
     watches_writes: bool,
-    /// When the event loop calls for the time, and its handle.
+    /// When it is called for the time, and the handle of that.
     timer: Option<(Instant, Py<PyAny>)>,
     /// Futures of those who wait until this many bytes have left.
     senders: VecDeque<(u64, Py<PyAny>)>,
@@ -395,7 +397,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Asks the event loop to call when the machine's next deadline is due.
+    /// Asks to be called when the machine's next deadline is due.
     #[cold]
     fn arm(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
@@ -403,7 +405,7 @@ impl Connection {
         let seconds = next.saturating_duration_since(now()).as_secs_f64();
         let handle = slf
             .get()
-            .event_loop
+            .clock
             .bind(py)
             .call_method1(intern!(py, "call_later"), (seconds, slf.getattr(intern!(py, "_on_time"))?))?
             .unbind();
@@ -606,7 +608,7 @@ fn conclude(future: &Bound<'_, PyAny>, error: Option<PyErr>, result: Py<PyAny>) 
 #[pymethods]
 impl Connection {
     #[new]
-    #[pyo3(signature = (event_loop, fd, opened, settings, *, watcher=None, on_message=None, tells_end=false))]
+    #[pyo3(signature = (event_loop, fd, opened, settings, *, watcher=None, clock=None, on_message=None, tells_end=false))]
     #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
     fn new(
         py: Python<'_>,
@@ -615,6 +617,7 @@ impl Connection {
         opened: &Opened,
         settings: &Settings,
         watcher: Option<Py<PyAny>>,
+        clock: Option<Py<PyAny>>,
         on_message: Option<Py<PyAny>>,
         tells_end: bool,
     ) -> PyResult<Self> {
@@ -639,6 +642,7 @@ impl Connection {
         let waiter = Waiter::object(event_loop.bind(py))?;
         Ok(Self {
             watcher: watcher.unwrap_or_else(|| event_loop.clone_ref(py)),
+            clock: clock.unwrap_or_else(|| event_loop.clone_ref(py)),
             event_loop,
             waiter,
             on_message,
@@ -1001,6 +1005,7 @@ impl Connection {
         visit.call(&self.event_loop)?;
         visit.call(&self.waiter)?;
         visit.call(&self.watcher)?;
+        visit.call(&self.clock)?;
         visit.call(&self.on_message)?;
         let held = self.state.with_collector(|state| {
             for (message, _) in &state.backlog {

@@ -37,6 +37,8 @@ mod socket;
 mod streams;
 #[cfg_attr(feature = "abi3", path = "limited/text.rs")]
 mod text;
+#[cfg(target_os = "linux")]
+mod timer;
 mod tls;
 mod turn;
 mod waiter;
@@ -71,6 +73,9 @@ mod _aiowebsocket {
     use crate::settings::Settings;
     #[pymodule_export]
     use crate::streams::{_read_close, Machine};
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
+    use crate::timer::Timer;
     #[pymodule_export]
     use crate::tls::Tls;
 

@@ -308,6 +308,18 @@ async def parked(task):
     assert not task.done(), f"it did not wait: {task!r}"
 
 
+def descriptors():
+    """How many descriptors this process has."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def timers():
+    """How many of them are timers of the kernel."""
+    links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    # That of the listing itself is gone.
+    return sum("timerfd" in os.readlink(link) for link in links if os.path.lexists(link))
+
+
 def run_python(code, *options, **environment):
     """Runs a program in a Python of its own, which has this module: its exit code, what it said, and its complaints."""
     done = subprocess.run(

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from aiowebsocket import client
-from support import Link, arrived, parked, text
+from support import PING, Link, arrived, parked, text, timers
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,13 @@ async def test_what_comes_before_the_connection_is_there(server, monkeypatch):
     assert await asyncio.wait_for(link.ws.recv(), 5) == "early"
     link.peer.say(text("later"))
     assert await asyncio.wait_for(link.ws.recv(), 5) == "later"
+
+
+async def test_the_loop_tells_the_time(server):
+    """What cannot watch a socket cannot watch a timer of the kernel, see test_alarm.py."""
+    link = await Link.open(server, ping_interval=0.05)
+    assert (await link.peer.frame()).opcode == PING
+    assert timers() == 0
 
 
 async def test_what_a_transport_holds_has_not_left(server, monkeypatch):
