@@ -185,7 +185,7 @@ impl Connection {
     /// The callback for a socket that can be read, and the loop behind it.
     fn read_on(slf: &Bound<'_, Self>, mut may_read: bool) -> PyResult<()> {
         let py = slf.py();
-        slf.get().state.borrow(py).turn.begin();
+        let mut began = Some(slf.get().state.borrow(py).turn.begin());
         let delivered = loop {
             let delivered = Self::deliver(slf)?;
             if delivered != Delivered::All || !may_read {
@@ -195,7 +195,9 @@ impl Connection {
             if state.has_ended || state.turn.is_over() {
                 break delivered;
             }
-            match state.pump.read(py, now())? {
+            // One look at the clock serves the beginning of a turn and its first read.
+            let at = began.take().filter(|_| state.turn.is_new()).unwrap_or_else(now);
+            match state.pump.read(py, at)? {
                 Read::Filled(_) => {}
                 // What is there is delivered, then the socket is left until it can be read again.
                 Read::Some(_) | Read::End => may_read = false,
@@ -687,7 +689,7 @@ impl Connection {
     /// Begins to read. What came behind the handshake is looked at when the program asks for it, or in the next turn of the event loop:
     /// a program that answers its first message can do so although the peer breaks a rule right behind it.
     fn _start(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().state.borrow(slf.py()).turn.begin();
+        _ = slf.get().state.borrow(slf.py()).turn.begin();
         Self::ask_turn(slf)?;
         Self::settle(slf, Some(true))
     }

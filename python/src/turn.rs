@@ -23,9 +23,16 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// The event loop has just had its turn.
-    pub(crate) fn begin(&mut self) {
-        *self = Self { began: Some(now()), ..Self::default() };
+    /// The event loop has just had its turn. The time.
+    pub(crate) fn begin(&mut self) -> Instant {
+        let now = now();
+        *self = Self { began: Some(now), ..Self::default() };
+        now
+    }
+
+    /// Whether no message was given away in it.
+    pub(crate) fn is_new(&self) -> bool {
+        self.messages == 0
     }
 
     /// A message of this size was given away.
