@@ -44,7 +44,7 @@ const MESSAGE_COST: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) event_loop: Py<PyAny>,
-    pub(crate) waiter: Py<PyAny>,
+    pub(crate) waiter: Waiter,
     /// Who is asked to call when the socket can be read or written: the event loop, or `fallback.py` for one that cannot.
     watcher: Py<PyAny>,
     /// Who is asked to call for the time: the event loop, or `_alarm.py` where the loop is better not asked.
@@ -215,12 +215,11 @@ impl Connection {
     fn deliver(slf: &Bound<'_, Self>) -> PyResult<Delivered> {
         let py = slf.py();
         loop {
-            let waiter = slf.get().waiter.bind(py);
             let mut state = slf.get().state.borrow(py);
             if state.has_ended {
                 return Ok(Delivered::End);
             }
-            let parked = Waiter::of(waiter).is_parked(py);
+            let parked = slf.get().waiter.is_parked(py);
             if !parked || state.backlog.is_empty() {
                 match state.pump.advance(py)? {
                     Next::Message => {}
@@ -255,7 +254,7 @@ impl Connection {
                     return Ok(Delivered::TurnOver);
                 }
                 drop(state);
-                if let Err(error) = Waiter::wake(waiter) {
+                if let Err(error) = slf.get().waiter.wake(py) {
                     // The program is told to end, by what its task raised. Should it go on, so do we.
                     Self::ask_turn(slf)?;
                     return Err(error);
@@ -490,8 +489,8 @@ impl Connection {
         if slf.get().tells_end {
             slf.call_method0(intern!(py, "_on_end"))?;
         }
-        let waiter = slf.get().waiter.bind(py);
-        if Waiter::of(waiter).is_parked(py) { Waiter::wake(waiter) } else { Ok(()) }
+        let waiter = &slf.get().waiter;
+        if waiter.is_parked(py) { waiter.wake(py) } else { Ok(()) }
     }
 
     /// What `recv` and `send` raise after the end.
@@ -641,12 +640,11 @@ impl Connection {
         if let Some(layer) = opened.take_layer(py) {
             machine.secure(layer);
         }
-        let waiter = Waiter::object(event_loop.bind(py))?;
         Ok(Self {
             watcher: watcher.unwrap_or_else(|| event_loop.clone_ref(py)),
             clock: clock.unwrap_or_else(|| event_loop.clone_ref(py)),
             event_loop,
-            waiter,
+            waiter: Waiter::default(),
             on_message,
             tells_end,
             fd,
@@ -768,6 +766,11 @@ impl Connection {
 
     fn _on_writable(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::settle(slf, None)
+    }
+
+    /// The time limit of a `recv(timeout)`.
+    fn _time_out(&self, py: Python<'_>) -> PyResult<()> {
+        self.waiter.time_out(py)
     }
 
     fn _on_time(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -1005,7 +1008,7 @@ impl Connection {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
-        visit.call(&self.waiter)?;
+        self.waiter.traverse(&visit)?;
         visit.call(&self.watcher)?;
         visit.call(&self.clock)?;
         visit.call(&self.on_message)?;
@@ -1029,6 +1032,7 @@ impl Connection {
 
     fn __clear__(&self) {
         Python::attach(|py| {
+            self.waiter.clear(py);
             let held = {
                 let mut state = self.state.borrow(py);
                 (

@@ -11,12 +11,14 @@ use crate::operations::{Close, Closed, Once, Ping, Receive, Send, SendMany};
 pub(crate) struct Globals {
     /// `_asyncio.Task`, which is what `asyncio.Task` is where the C implementation is there.
     pub(crate) task_type: Py<PyAny>,
+    /// `asyncio.Future`.
+    pub(crate) future_type: Py<PyAny>,
+    /// Its `remove_done_callback`, to be called with it: looked up each time it took 130 instructions more.
+    pub(crate) remove_done_callback: Py<PyAny>,
     /// A future that is done, of no event loop: what a task is woken with.
     pub(crate) finished: Py<PyAny>,
     /// The module with the exceptions.
     pub(crate) exceptions: Py<PyAny>,
-    /// The type of waiters.
-    pub(crate) waiter: Py<PyAny>,
     pub(crate) receive: AwaitableType,
     pub(crate) send: AwaitableType,
     pub(crate) send_many: AwaitableType,
@@ -32,11 +34,13 @@ static GLOBALS: PyOnceLock<Globals> = PyOnceLock::new();
 impl Globals {
     pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         GLOBALS.get_or_try_init(py, || {
+            let future_type = py.import("asyncio")?.getattr("Future")?;
             Ok::<_, PyErr>(Self {
                 task_type: py.import("asyncio")?.getattr("Task")?.unbind(),
+                remove_done_callback: future_type.getattr("remove_done_callback")?.unbind(),
+                future_type: future_type.unbind(),
                 finished: py.import("aiowebsocket._finished")?.getattr("FINISHED")?.unbind(),
                 exceptions: py.import("aiowebsocket.exceptions")?.into_any().unbind(),
-                waiter: crate::waiter::waiter_type(py)?,
                 receive: AwaitableType::new::<Receive>(py)?,
                 send: AwaitableType::new::<Send>(py)?,
                 send_many: AwaitableType::new::<SendMany>(py)?,

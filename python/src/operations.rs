@@ -17,7 +17,7 @@ use crate::gil::GilCell;
 use crate::globals::Globals;
 use crate::payload;
 use crate::pump::Written;
-use crate::waiter::{State as Wait, Waiter};
+use crate::waiter::State as Wait;
 
 /// What a receiver gets.
 #[derive(Clone, Copy, Debug)]
@@ -112,9 +112,7 @@ impl Receive {
         if matches!(self.wants, Wants::Part) {
             self.connection.get().state.borrow(py).pump.want_whole();
         }
-        let waiter = Waiter::of(self.connection.get().waiter.bind(py));
-        let state = waiter.state(py);
-        waiter.leave(py);
+        let state = self.connection.get().waiter.leave(py);
         let timer = self.timer.borrow(py).take();
         if let Some(timer) = timer {
             timer.bind(py).call_method0(intern!(py, "cancel"))?;
@@ -122,14 +120,13 @@ impl Receive {
         Ok(state)
     }
 
-    /// Waits: the task yields the connection's waiter.
+    /// Waits: the task yields a future.
     fn wait<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
         let connection = self.connection.bind(py);
         let this = connection.get();
-        let waiter = this.waiter.bind(py);
-        match Waiter::of(waiter).state(py) {
+        match this.waiter.state(py) {
             Wait::Idle => {}
-            Wait::Parked => return Err(errors::concurrency(py)),
+            Wait::Parked if this.waiter.is_waited_for(py)? => return Err(errors::concurrency(py)),
             // The one who waited before was cancelled or woken and goes on in the next turn of the event loop: ask again then.
             _ => return Ok(Step::Wait(py.None().into_bound(py))),
         }
@@ -145,16 +142,16 @@ impl Receive {
             Connection::ask_turn(connection)?;
         }
         if let Some(timeout) = self.timeout {
-            let expire = waiter.getattr(intern!(py, "_time_out"))?;
+            let expire = connection.getattr(intern!(py, "_time_out"))?;
             let timer = this
                 .event_loop
                 .bind(py)
                 .call_method1(intern!(py, "call_later"), (timeout.max(0.0), expire))?;
             *self.timer.borrow(py) = Some(timer.unbind());
         }
-        Waiter::park(waiter);
+        let future = this.waiter.park(this.event_loop.bind(py))?;
         self.is_waiting.set(true);
-        Ok(Step::Wait(waiter.clone()))
+        Ok(Step::Wait(future))
     }
 
     /// The end, as this receiver is told of it.
@@ -181,7 +178,8 @@ impl Operation for Receive {
     #[inline]
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
         let is_waiting = self.is_waiting.get();
-        if Waiter::of(self.connection.get().waiter.bind(py)).is_parked(py) {
+        let waiter = &self.connection.get().waiter;
+        if waiter.is_parked(py) && waiter.is_waited_for(py)? {
             return Err(if is_waiting {
                 errors::awaited_by_two(Self::CALL)
             } else {

@@ -101,6 +101,84 @@ async def test_a_callback_of_another_kind_is_not_stepped(calls, link):
     receiving.close()
 
 
+async def test_a_task_waits_for_the_same_future_again(link):
+    futures = []
+
+    async def receive():
+        for _ in range(3):
+            await link.ws.recv()
+
+    task = asyncio.ensure_future(receive())
+    for _ in range(3):
+        await parked(task)
+        futures.append(task._fut_waiter)
+        link.peer.say(text("a"))
+        await arrived()
+    await task
+    assert futures[0] is futures[1] is futures[2]
+    assert not futures[0].done()
+
+
+async def test_a_task_that_is_over_is_not_held(loop, link):
+    """What it raised is told when nobody holds it: at once."""
+
+    async def receive():
+        await link.ws.recv()
+        await link.ws.recv()
+        raise KeyError("a")
+
+    task = loop.create_task(receive())
+    await parked(task)
+    del task
+    gc.disable()
+    try:
+        for _ in range(2):
+            link.peer.say(text("a"))
+            await arrived()
+        await arrived()
+    finally:
+        gc.enable()
+    assert [type(report["exception"]) for report in loop.reports] == [KeyError]
+    loop.reports.clear()
+
+
+async def test_the_one_who_waits_is_stepped_and_nobody_else(link):
+    """A task that was stepped before waits for something else, and what waits on the connection is no task."""
+    event, by_hand = asyncio.Event(), []
+
+    async def receive():
+        await link.ws.recv()
+        await link.ws.recv()
+        receiving = link.ws.recv().__await__()
+        by_hand.append((receiving, receiving.send(None)))
+        return await event.wait()
+
+    task = asyncio.ensure_future(receive())
+    await parked(task)
+    for message in "abc":
+        link.peer.say(text(message))
+        await arrived()
+    ((receiving, future),) = by_hand
+    assert future.done()
+    with pytest.raises(StopIteration, match="c"):
+        receiving.send(None)
+    assert not task.done()
+    event.set()
+    assert await task is True
+
+
+async def test_a_task_after_one_that_was_cancelled(link):
+    first = asyncio.ensure_future(_received(link.ws))
+    await parked(first)
+    first.cancel()
+    await asyncio.wait([first])
+    second = asyncio.ensure_future(_received(link.ws))
+    await parked(second)
+    link.peer.say(text("a"))
+    assert await second == "a"
+    assert first.cancelled()
+
+
 # ---- another task is running
 
 
