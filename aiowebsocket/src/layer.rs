@@ -28,6 +28,12 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// The layer failed; it is final. What it tells the peer about that is in [`control`](Self::control).
     fn open(&mut self, plain: &mut [u8]) -> Result<Unsealed, TlsError>;
 
+    /// Whether [`open`](Self::open) may have more without more bytes of the socket: asked after it gave some, so that no memory
+    /// is taken for nothing. True where that is not known.
+    fn may_open(&self) -> bool {
+        true
+    }
+
     /// Seals plain bytes, as many as make one record, into `sealed`, which has room for [`RECORD_ROOM`] bytes.
     /// Nothing may be sealed before [`is_open`](Self::is_open).
     ///

@@ -20,6 +20,10 @@ impl Layer for ToTheProxy {
         self.0.open(plain)
     }
 
+    fn may_open(&self) -> bool {
+        self.0.may_open()
+    }
+
     fn seal(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<Sealed, TlsError> {
         self.0.seal(plain, sealed)
     }

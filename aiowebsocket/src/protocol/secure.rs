@@ -55,7 +55,7 @@ impl Secure {
         match self.layer.open(plain) {
             Ok(unsealed) => {
                 self.ended = unsealed.is_end;
-                self.unopened = unsealed.plain > 0;
+                self.unopened = unsealed.plain > 0 && self.layer.may_open();
                 unsealed.plain
             }
             Err(error) => {

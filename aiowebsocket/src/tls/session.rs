@@ -241,6 +241,10 @@ impl<S: Side> Layer for Session<S> {
         Ok(Unsealed { plain, is_end: self.ended && self.rest.is_empty() })
     }
 
+    fn may_open(&self) -> bool {
+        !self.rest.is_empty() || !self.has_nothing_to_open()
+    }
+
     fn seal(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<Sealed, TlsError> {
         debug_assert!(sealed.len() >= RECORD_ROOM, "room for a record");
         let plain = &plain[..plain.len().min(RECORD)];
