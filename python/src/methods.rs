@@ -51,6 +51,9 @@ unsafe extern "C" fn recv(
         // SAFETY: a method of `Connection`, which CPython calls with one; it holds it and the arguments meanwhile.
         let (connection, call) =
             unsafe { (connection(py, slf), Arguments::new(py, arguments, count, names)) };
+        if call.is_empty() {
+            return Ok(Connection::receive(&connection, Wants::One, None, None)?.into_ptr());
+        }
         if call.count() > 1 {
             return Err(PyTypeError::new_err("recv() takes a timeout and nothing else"));
         }
@@ -81,15 +84,23 @@ unsafe extern "C" fn send(
         let (Some(message), 1) = (call.at(0), call.count()) else {
             return Err(PyTypeError::new_err("send() takes one message"));
         };
-        let [text, plain] = call.named(["text", "plain"])?;
-        let text = text.filter(|text| !text.is_none()).map(|text| text.is_truthy()).transpose()?;
-        let plain = plain.map(|plain| plain.is_truthy()).transpose()?.unwrap_or(false);
+        let how = if call.has_names() { named(&call)? } else { How::default() };
         if !payload::is_message(&message) {
-            let parts = connection.call_method1(intern!(py, "_send_parts"), (message, text, plain))?;
+            let parts = connection.call_method1(intern!(py, "_send_parts"), (message, how.text, how.plain))?;
             return Ok(parts.into_ptr());
         }
-        let operation = Send::new(connection.unbind(), message.unbind(), How { text, plain });
+        let operation = Send::new(connection.unbind(), message.unbind(), how);
         Ok(Globals::get(py).send.awaitable(py, operation)?.into_ptr())
+    })
+}
+
+/// What `send` is asked for beside its message.
+#[cold]
+fn named(call: &Arguments<'_, '_>) -> PyResult<How> {
+    let [text, plain] = call.named(["text", "plain"])?;
+    Ok(How {
+        text: text.filter(|text| !text.is_none()).map(|text| text.is_truthy()).transpose()?,
+        plain: plain.map(|plain| plain.is_truthy()).transpose()?.unwrap_or(false),
     })
 }
 

@@ -104,6 +104,18 @@ impl<'py> Arguments<'_, 'py> {
         }
     }
 
+    /// Whether there are none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Whether any have names.
+    #[inline]
+    pub(crate) fn has_names(&self) -> bool {
+        self.names.is_some()
+    }
+
     /// How many there are by position.
     #[inline]
     pub(crate) fn count(&self) -> usize {
