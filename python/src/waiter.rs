@@ -9,8 +9,8 @@
 //! come, the connection takes the task's wake-up function out of it and steps the task itself, without another turn of the event loop.
 //! Where that cannot be, the future is given a result, and another one takes its place. A task that is cancelled cancels it, as any.
 //!
-//! An object of our own with the methods of a future was there before: a task asks it five things at each wait, 1,500 instructions of the 9,700
-//! of an echo on uvloop.
+//! An object of our own with the methods of a future was there before, and a task asked it five things at each wait: of an echo of 256 bytes on
+//! uvloop `task_step_impl` took 6,350 instructions then and takes 4,440 now, and taking the function out takes 470 (`is_taken_out`).
 #![expect(unsafe_code, reason = "whose function it is, only C tells")]
 
 use pyo3::exceptions::PyRuntimeError;
