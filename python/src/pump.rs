@@ -122,8 +122,7 @@ impl Pump {
                 self.found = Some(incoming);
                 Ok(Next::Message)
             }
-            // Asked three times an echo, and without this answer it is a hundred instructions each time.
-            None if self.machine.is_drained() => Ok(Next::Read),
+            None if self.machine.has_nothing() => Ok(Next::Read),
             None => self.advance_judging(py),
         }
     }
@@ -189,10 +188,9 @@ impl Pump {
             Kind::Text if !raw => text::decode(py, payload)?,
             _ => PyBytes::new(py, payload).into_any(),
         };
+        // The read buffer is kept until the connection waits: an answer is written from it.
         if place == Place::Assembled {
             drop(self.machine.take_assembled());
-        } else {
-            self.machine.settle();
         }
         Ok(Some((message, size)))
     }
@@ -418,6 +416,7 @@ impl Pump {
 
     /// Closes the socket, which the event loop no longer watches.
     pub(crate) fn release(&mut self) {
+        self.machine.park();
         self.wire = Wire::None;
         self.destination = Destination::None;
     }

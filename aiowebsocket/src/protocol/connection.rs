@@ -556,17 +556,6 @@ impl Connection {
         self.in_parts
     }
 
-    /// Whether [`step`](Self::step) would say [`Step::Read`] and nothing else would come of it, told by what most connections look like that have
-    /// given away what arrived; false where it takes more than that to know.
-    #[inline]
-    pub fn is_drained(&self) -> bool {
-        matches!(self.reading, Reading::Header)
-            && self.input.is_empty()
-            && self.want == MAX_HEADER
-            && self.deflate.is_none()
-            && self.secure.as_ref().is_none_or(|secure| !secure.has_unopened() && !secure.is_over())
-    }
-
     /// A client's common case, recognised by its bytes: a whole message in one unmasked frame of up to 64 KiB with the shortest
     /// header and no reserved bit, within the limits. It breaks no rule, so nothing is left to judge; whatever
     /// does not look exactly like this, right or wrong, is left to [`step`](Self::step). A face may ask here first and keep

@@ -59,11 +59,11 @@ impl Connection {
     /// Whether nothing is there: no byte, and nothing that a step has to end or to free. Whoever is about to wait is here, twice a
     /// round trip, and need not go the long way to hear it.
     #[inline]
-    fn has_nothing(&self) -> bool {
+    pub fn has_nothing(&self) -> bool {
         matches!(self.reading, Reading::Header)
             && self.input.is_empty()
             && self.assembler.is_clear()
-            && self.secure.is_none()
+            && self.secure.as_ref().is_none_or(|secure| !secure.has_unopened() && !secure.is_over())
             && self.deflate.is_none()
             && self.want == MAX_HEADER
     }
