@@ -173,8 +173,19 @@ impl Tls {
     }
 
     fn with(self, edit: impl FnOnce(&mut Options)) -> Self {
-        let mut options = self.0.options.clone();
+        let mut options = self.options();
         edit(&mut options);
+        Self::of(options)
+    }
+
+    // Neither this nor the next is inlined: a caller that sets eight options had both eight times.
+    #[inline(never)]
+    fn options(&self) -> Options {
+        self.0.options.clone()
+    }
+
+    #[inline(never)]
+    fn of(options: Options) -> Self {
         Self(Arc::new(Shared { options, made: OnceLock::new() }))
     }
 
@@ -290,8 +301,7 @@ fn contradiction(what: &str) -> TlsError {
 /// http/1.1 whatever it says.
 impl From<Arc<ClientConfig>> for Tls {
     fn from(config: Arc<ClientConfig>) -> Self {
-        let options = Options { whole: Some(config), ..Options::default() };
-        Self(Arc::new(Shared { options, made: OnceLock::new() }))
+        Self::of(Options { whole: Some(config), ..Options::default() })
     }
 }
 
