@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::Instant;
@@ -60,12 +60,15 @@ pub(super) fn run(mut machine: Box<Connecting>, means: &Means, dial: &Dial) -> R
     }
 }
 
+/// What the resolver says, once it does. A channel of the standard library would be 11 KB of code for this one value.
+type Found = Mutex<Option<io::Result<Vec<SocketAddr>>>>;
+
 /// What is under way.
 struct Pump<'a> {
     dial: &'a Dial,
     poller: Poller,
     waker: Arc<Waker>,
-    looking_up: Option<Receiver<io::Result<Vec<SocketAddr>>>>,
+    looking_up: Option<Arc<Found>>,
     attempts: Vec<(Attempt, TcpStream)>,
     socket: Option<Socket>,
     exchange: Exchange,
@@ -82,16 +85,20 @@ impl<'a> Pump<'a> {
     /// Has the name looked up on a thread of its own: that can take longer than there is time, and cannot be interrupted. A
     /// thread that nobody waits for any more ends when the resolver does.
     fn look_up(&mut self, machine: &mut Connecting, host: String, port: u16) {
-        let (sender, receiver) = mpsc::channel();
+        let found = Arc::new(Found::default());
+        let told = Arc::clone(&found);
         let (resolver, waker) = (self.dial.resolver.clone(), Arc::clone(&self.waker));
         let thread = thread::Builder::new().name("aiowebsocket resolver".to_owned());
         let begun = thread.spawn(move || {
-            _ = sender.send(addresses(resolver.as_ref(), &host, port));
+            // A resolver of the user's may panic, and its answer is waited for.
+            let found = catch_unwind(AssertUnwindSafe(|| addresses(resolver.as_ref(), &host, port)));
+            let found = found.unwrap_or_else(|_| Err(io::Error::other("the resolver panicked")));
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
             // Should it fail, there is nobody who could be told; the time limit still holds.
             _ = waker.wake();
         });
         match begun {
-            Ok(_) => self.looking_up = Some(receiver),
+            Ok(_) => self.looking_up = Some(found),
             Err(error) => machine.resolved(Err(error), now()),
         }
     }
@@ -119,12 +126,8 @@ impl<'a> Pump<'a> {
 
     /// Whether something is done, of which the machine was told.
     fn look(&mut self, machine: &mut Connecting) -> bool {
-        if let Some(receiver) = &self.looking_up {
-            let found = match receiver.try_recv() {
-                Ok(found) => Some(found),
-                Err(TryRecvError::Empty) => None,
-                Err(TryRecvError::Disconnected) => Some(Err(io::Error::other("the resolver panicked"))),
-            };
+        if let Some(told) = &self.looking_up {
+            let found = told.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(found) = found {
                 self.looking_up = None;
                 machine.resolved(found, now());

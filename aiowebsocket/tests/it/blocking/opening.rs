@@ -92,6 +92,18 @@ fn a_name_is_looked_up_and_its_addresses_are_tried() {
     assert!(localhost.is_ok(), "by the system's resolver: {localhost:?}");
 }
 
+/// It runs on a thread of its own, and whoever waits for that is told at once.
+#[test]
+fn a_resolver_that_panics_is_an_error() {
+    let opening = connect("ws://feed.example/").resolver(|_, _| panic!("a resolver of the user's"));
+    let (took, opened) = timed(|| opening.open());
+    assert!(
+        matches!(&opened, Err(Error::Dns(error)) if error.to_string() == "the resolver panicked"),
+        "{opened:?}"
+    );
+    assert!(took < PATIENCE, "{took:?}");
+}
+
 /// The system's resolver cannot be interrupted, and the time limit holds all the same.
 #[test]
 fn a_name_that_takes_too_long_is_given_up() {
