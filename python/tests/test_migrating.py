@@ -61,7 +61,7 @@ def on_asyncio(loop_kind):
 
 def test_each_row_has_its_test():
     rows = re.findall(r"^\|.*\| `(\w+)` \|$", PAGE, re.MULTILINE)
-    assert len(rows) == 31
+    assert len(rows) == 32
     for row in rows:
         assert f"test_{row}" in globals(), row
 
@@ -427,6 +427,23 @@ async def test_refusals_where_nobody_listens(server, side, naps):
         await turn()
     trying.cancel()
     await asyncio.wait([trying])
+
+
+@SIDES
+async def test_untrusted(side, naps):
+    authority = trustme.CA()
+    async with TlsServer(server_context(authority)) as server:
+        trying = asyncio.ensure_future(connect(side, server.uri, ssl=ssl.create_default_context()).__aiter__().__anext__())
+        if side == "ours":
+            with pytest.raises(aiowebsocket.CertificateError):
+                await asyncio.wait_for(trying, PATIENCE)
+            assert naps == []
+            return
+        while sum(nap > 0 for nap in naps) < 3:
+            assert not trying.done()
+            await turn()
+        trying.cancel()
+        await asyncio.wait([trying])
 
 
 @SIDES
