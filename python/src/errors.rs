@@ -7,7 +7,9 @@ use aiowebsocket::opening::{ConnectError, DialError, ProxyFault};
 use aiowebsocket::protocol::{CloseFrame, Ending, Timeout, UsageError};
 use aiowebsocket::{CloseCode, Error, TimeLimit};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyUnicodeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyFloat;
 
 use crate::connecting::{errno, given};
 use crate::globals::Globals;
@@ -109,7 +111,14 @@ pub(crate) fn goes_to_callback() -> PyErr {
 /// `recv(timeout)` got nothing.
 #[cold]
 pub(crate) fn timed_out(py: Python<'_>, seconds: f64) -> PyErr {
-    raised(py, "ReceiveTimeout", (format!("no message came within {seconds} seconds"),))
+    raised(py, "ReceiveTimeout", (format!("no message came within {} seconds", shown(seconds)),))
+}
+
+/// A number as Python writes it. Rust's own way to do that is 13 KB of code, which nothing else needs.
+#[cold]
+pub(crate) fn shown(number: f64) -> String {
+    Python::attach(|py| PyFloat::new(py, number).call_method1(intern!(py, "__format__"), ("g",))?.extract())
+        .unwrap_or_default()
 }
 
 /// `send_nowait` would have to wait.

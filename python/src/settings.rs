@@ -68,7 +68,7 @@ pub(crate) fn proxy_choice(py: Python<'_>, proxy: Option<&Bound<'_, PyAny>>) -> 
 /// How long a call may take, in seconds; below zero is no time at all.
 pub(crate) fn time(seconds: f64, name: &str) -> PyResult<Duration> {
     if seconds.is_nan() {
-        return Err(PyValueError::new_err(format!("{name} is {seconds}, and no number of seconds")));
+        return Err(no_time(name, seconds));
     }
     // More than can be counted is for ever.
     Ok(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
@@ -76,10 +76,10 @@ pub(crate) fn time(seconds: f64, name: &str) -> PyResult<Duration> {
 
 /// A time limit in seconds; `None` for none.
 fn seconds(value: Option<f64>, name: &str) -> PyResult<Option<Duration>> {
-    value
-        .map(|value| {
-            Duration::try_from_secs_f64(value)
-                .map_err(|_| PyValueError::new_err(format!("{name} is {value}, and no number of seconds")))
-        })
-        .transpose()
+    value.map(|value| Duration::try_from_secs_f64(value).map_err(|_| no_time(name, value))).transpose()
+}
+
+#[cold]
+fn no_time(name: &str, value: f64) -> PyErr {
+    PyValueError::new_err(format!("{name} is {}, and no number of seconds", errors::shown(value)))
 }
