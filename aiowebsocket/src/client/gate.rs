@@ -45,7 +45,7 @@ impl Gate {
     }
 }
 
-/// A gate as a connection knows it: behind a pointer, so that a program without one has no code for it (8 KB of machine code).
+/// A gate as a connection knows it: behind a pointer, so that a program without one has no code for it.
 pub(super) trait Enter: fmt::Debug + Send + Sync {
     fn enter(&self, address: SocketAddr) -> Entering;
 }

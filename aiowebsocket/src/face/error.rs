@@ -161,7 +161,7 @@ fn copy(error: &io::Error) -> io::Error {
 
 impl fmt::Debug for Error {
     /// The variant, and what `Display` says: as much as a panic should tell. The errors inside have a `Debug` of each field, and of those
-    /// all would be in every program that unwraps a result (56 KB with what they need of the standard library).
+    /// all would be in every program that unwraps a result.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}({self})", self.variant())
     }

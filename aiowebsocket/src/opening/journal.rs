@@ -42,7 +42,7 @@ pub(super) struct Journal {
 }
 
 /// Makes milestones of what is seen. Behind a pointer that only [`Journal::watch`] sets: a program in which nobody asks for milestones
-/// has no code for them (10 KB of machine code).
+/// has no code for them.
 trait Keeper: fmt::Debug + Send + Sync {
     fn keep(&mut self, at: Duration, seen: Seen<'_>);
     fn next(&mut self) -> Option<(Duration, Milestone)>;

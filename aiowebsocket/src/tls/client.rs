@@ -56,7 +56,7 @@ struct Options {
     tls13: bool,
     identity: Option<(Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>)>,
     /// What judges by more than a trust store, and what shows a certificate: set by the options that want it, so that a program without
-    /// them has no code for it (revocation lists alone are 30 KB of machine code).
+    /// them has no code for it.
     judge: Option<MakeJudge>,
     identify: Option<Identify>,
 }

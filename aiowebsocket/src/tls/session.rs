@@ -279,7 +279,7 @@ impl<S: Side> Layer for Session<S> {
 
     fn agreed(&self) -> Option<TlsInfo> {
         let common = self.common();
-        // Named by `Debug`, which errors of rustls have in every program; `as_str` would be a second table of all names (7 KB).
+        // Named by `Debug`, which errors of rustls have in every program; `as_str` would be a second table of all names (4.7 KB).
         let version = format!("{:?}", common.protocol_version()?).replace('_', ".");
         let cipher = format!("{:?}", common.negotiated_cipher_suite()?.suite()).replace("TLS13_", "TLS_");
         let alpn = common.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
