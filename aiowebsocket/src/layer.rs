@@ -34,7 +34,7 @@ pub trait Layer: fmt::Debug + Send + Sync {
         true
     }
 
-    /// Seals plain bytes, as many as make one record, into `sealed`, which has room for [`RECORD_ROOM`] bytes.
+    /// Seals plain bytes, as many as make one record, into `sealed`, which has room for what [`record_room`] says.
     /// Nothing may be sealed before [`is_open`](Self::is_open).
     ///
     /// # Errors
@@ -59,10 +59,26 @@ pub trait Layer: fmt::Debug + Send + Sync {
 
     /// What was agreed on, once it is open: for people to read.
     fn agreed(&self) -> Option<TlsInfo>;
+
+    /// The protocol agreed on by ALPN, as [`agreed`](Self::agreed) tells it, where that is all that is asked.
+    fn alpn(&self) -> Option<String> {
+        self.agreed()?.alpn
+    }
 }
 
-/// What a record of TLS can come to at most: 16 KiB, its header, and what ciphers add, with some room for new keys before it.
-pub const RECORD_ROOM: usize = (16 << 10) + 512;
+/// What a record of TLS holds at most (RFC 8446 5.1).
+const RECORD: usize = 16 << 10;
+
+/// The header of a record and what ciphers add, with some room for new keys before it.
+pub(crate) const OVERHEAD: usize = 512;
+
+/// What a record of TLS can come to at most.
+pub const RECORD_ROOM: usize = RECORD + OVERHEAD;
+
+/// What a record of so many plain bytes, or of the first 16 KiB of them, can come to at most, through a layer over a layer too.
+pub fn record_room(plain: usize) -> usize {
+    (plain.min(RECORD) + 2 * OVERHEAD).min(RECORD_ROOM)
+}
 
 /// What [`Layer::open`] gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

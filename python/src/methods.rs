@@ -86,7 +86,8 @@ unsafe extern "C" fn send(
         };
         let how = if call.has_names() { named(&call)? } else { How::default() };
         if !payload::is_message(&message) {
-            let parts = connection.call_method1(intern!(py, "_send_parts"), (message, how.text, how.plain))?;
+            let parts =
+                connection.call_method1(intern!(py, "_send_parts"), (message, how.text, how.plain))?;
             return Ok(parts.into_ptr());
         }
         let operation = Send::new(connection.unbind(), message.unbind(), how);

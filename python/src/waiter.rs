@@ -130,7 +130,11 @@ impl Waiter {
             },
         };
         // The task asks what it is given for a result, and a future of its own kind without a call.
-        match context::call_in(step.context.bind(py), step.wakeup.bind(py), Globals::get(py).finished.bind(py)) {
+        match context::call_in(
+            step.context.bind(py),
+            step.wakeup.bind(py),
+            Globals::get(py).finished.bind(py),
+        ) {
             Ok(()) => {
                 let mut parking = self.0.borrow(py);
                 if parking.state == State::Parked && parking.known.is_none() {
@@ -212,7 +216,8 @@ fn find(future: &Bound<'_, PyAny>) -> PyResult<Option<Step>> {
     if callbacks.len() != 1 {
         return Ok(None);
     }
-    let (wakeup, context) = callbacks.get_item(0)?.cast_into::<PyTuple>()?.extract::<(Bound<'_, PyAny>, _)>()?;
+    let (wakeup, context) =
+        callbacks.get_item(0)?.cast_into::<PyTuple>()?.extract::<(Bound<'_, PyAny>, _)>()?;
     let is_task = steps_exact_task(&wakeup) && is_taken_out(future, &wakeup)?;
     Ok(is_task.then(|| Step { wakeup: wakeup.unbind(), context }))
 }

@@ -672,14 +672,15 @@ impl Connecting {
         plain: &[u8],
         now: Instant,
     ) -> Result<(), ConnectError> {
-        let info = wire.agreed();
         // What was agreed on elsewhere is not what is spoken here (RFC 7301 3.2).
-        if let Some(protocol) = info.as_ref().and_then(|info| info.alpn.clone())
+        if let Some(protocol) = wire.alpn()
             && protocol != "http/1.1"
         {
             return Err(TlsError::new(TlsFault::Alpn { protocol }).into());
         }
-        if let Some(info) = &info {
+        if self.journal.is_watched()
+            && let Some(info) = &wire.agreed()
+        {
             self.journal.saw(now, Seen::Secured { info });
         }
         match with {

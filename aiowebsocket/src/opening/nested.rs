@@ -146,4 +146,8 @@ impl Layer for Nested {
     fn agreed(&self) -> Option<TlsInfo> {
         self.inner.agreed()
     }
+
+    fn alpn(&self) -> Option<String> {
+        self.inner.alpn()
+    }
 }

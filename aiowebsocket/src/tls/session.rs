@@ -16,7 +16,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedS
 use rustls::{CommonState, HandshakeKind, ServerConfig};
 
 use super::error::{of_client, of_server};
-use crate::layer::{Layer, RECORD_ROOM, Sealed, TlsError, TlsFault, TlsInfo, Unsealed};
+use crate::layer::{Layer, OVERHEAD, Sealed, TlsError, TlsFault, TlsInfo, Unsealed};
 use crate::opening::Host;
 use crate::protocol::buffer::Buffer;
 
@@ -246,8 +246,8 @@ impl<S: Side> Layer for Session<S> {
     }
 
     fn seal(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<Sealed, TlsError> {
-        debug_assert!(sealed.len() >= RECORD_ROOM, "room for a record");
         let plain = &plain[..plain.len().min(RECORD)];
+        debug_assert!(sealed.len() >= plain.len() + OVERHEAD, "room for a record");
         let mut aim = Aim::Seal { plain, sealed, written: 0 };
         self.advance(&mut [], &mut aim)?;
         match aim {
@@ -282,9 +282,12 @@ impl<S: Side> Layer for Session<S> {
         // Named by `Debug`, which errors of rustls have in every program; `as_str` would be a second table of all names (4.7 KB).
         let version = format!("{:?}", common.protocol_version()?).replace('_', ".");
         let cipher = format!("{:?}", common.negotiated_cipher_suite()?.suite()).replace("TLS13_", "TLS_");
-        let alpn = common.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
         let resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
-        Some(TlsInfo::new(version, cipher, alpn, resumed))
+        Some(TlsInfo::new(version, cipher, self.alpn(), resumed))
+    }
+
+    fn alpn(&self) -> Option<String> {
+        self.common().alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned())
     }
 }
 
