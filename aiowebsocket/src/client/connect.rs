@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 
+use self::sealed::Outcome;
 use super::driver::now;
 use super::gate::{Enter, Gate};
 use super::opening::{self, Dialler};
@@ -122,20 +123,24 @@ impl<T: Transport> Connect<T> {
     /// As [`connect`].
     pub async fn with_response(self) -> Result<(WebSocket<T::Stream>, Response), Error> {
         let Self { asked, config, limits, means, transport } = self;
-        let (stream, open) = transport.open(asked?, limits, &means).await?;
-        Ok(opened(stream, open, config))
+        transport.open(asked, limits, means, config).await
     }
 }
 
-/// The connection, and the response that nothing of it keeps.
-#[inline]
-fn opened<S>(stream: S, (opened, layer): Open, config: Config) -> (WebSocket<S>, Response)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let Opened { response, subprotocol, compression, leftover, .. } = *opened;
-    let negotiated = Negotiated { subprotocol, compression, config };
-    (WebSocket::from_opened(stream, Role::Client, negotiated, &leftover, layer), response)
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outcome<S> for (WebSocket<S>, Response) {
+    #[inline]
+    fn of(stream: S, (opened, layer): Open, config: Config) -> Self {
+        let Opened { response, subprotocol, compression, leftover, .. } = *opened;
+        let negotiated = Negotiated { subprotocol, compression, config };
+        (WebSocket::from_opened(stream, Role::Client, negotiated, &leftover, layer), response)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outcome<S> for WebSocket<S> {
+    #[inline]
+    fn of(stream: S, open: Open, config: Config) -> Self {
+        <(Self, Response)>::of(stream, open, config).0
+    }
 }
 
 impl<T: Transport> IntoFuture for Connect<T> {
@@ -145,11 +150,7 @@ impl<T: Transport> IntoFuture for Connect<T> {
     fn into_future(self) -> Self::IntoFuture {
         let Self { asked, config, limits, mut means, transport } = self;
         means.skips_headers = true;
-        // As small as it can be, since glibc is quick with blocks of up to 1,032 bytes only.
-        Box::pin(async move {
-            let (stream, open) = transport.open(asked?, limits, &means).await?;
-            Ok(opened(stream, open, config).0)
-        })
+        Box::pin(transport.open(asked, limits, means, config))
     }
 }
 
@@ -186,17 +187,25 @@ pub trait Transport: sealed::Sealed + Send + 'static {
     /// The stream.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Opens a connection over it.
+    /// Opens a connection over it, and hands out of it what the caller wants.
     #[doc(hidden)]
-    fn open(
+    fn open<R: Outcome<Self::Stream>>(
         self,
-        asked: Asked,
+        asked: Result<Asked, Error>,
         limits: OpenLimits,
-        means: &Means,
-    ) -> impl Future<Output = Result<(Self::Stream, Open), Error>> + Send;
+        means: Means,
+        config: Config,
+    ) -> impl Future<Output = Result<R, Error>> + Send;
 }
 
 mod sealed {
+    use super::{Config, Open};
+
+    /// What an open connection is handed out as.
+    pub trait Outcome<S>: Send {
+        fn of(stream: S, open: Open, config: Config) -> Self;
+    }
+
     pub trait Sealed {}
     impl Sealed for super::Dial {}
     impl<S> Sealed for super::Over<S> {}
@@ -206,33 +215,37 @@ mod sealed {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for Over<S> {
     type Stream = S;
 
-    async fn open(
+    async fn open<R: Outcome<Self::Stream>>(
         mut self,
-        Asked { address, request }: Asked,
+        asked: Result<Asked, Error>,
         limits: OpenLimits,
-        means: &Means,
-    ) -> Result<(S, Open), Error> {
+        means: Means,
+        config: Config,
+    ) -> Result<R, Error> {
+        let Asked { address, request } = asked?;
         let machine = Box::new(Connecting::over(address, request, self.secure, limits, now()));
-        let opened = opening::over(machine, &mut self.stream, means).await?;
-        Ok((self.stream, opened))
+        let opened = opening::over(machine, &mut self.stream, &means).await?;
+        Ok(R::of(self.stream, opened, config))
     }
 }
 
-impl<F, R, S> Transport for OverEach<F>
+impl<F, C, S> Transport for OverEach<F>
 where
-    F: Fn(Address) -> R + Send + 'static,
-    R: Future<Output = io::Result<S>> + Send,
+    F: Fn(Address) -> C + Send + 'static,
+    C: Future<Output = io::Result<S>> + Send,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     type Stream = S;
 
-    async fn open(
+    async fn open<R: Outcome<Self::Stream>>(
         self,
-        Asked { address, request }: Asked,
+        asked: Result<Asked, Error>,
         limits: OpenLimits,
-        means: &Means,
-    ) -> Result<(S, Open), Error> {
+        means: Means,
+        config: Config,
+    ) -> Result<R, Error> {
         let started = now();
+        let Asked { address, request } = asked?;
         let connecting = (self.0)(address.clone());
         let mut stream = match limits.whole {
             None => connecting.await,
@@ -242,24 +255,29 @@ where
         }
         .map_err(Error::Connect)?;
         let machine = Box::new(Connecting::over(address, request, false, limits, started));
-        let opened = opening::over(machine, &mut stream, means).await?;
-        Ok((stream, opened))
+        let opened = opening::over(machine, &mut stream, &means).await?;
+        Ok(R::of(stream, opened, config))
     }
 }
 
 impl Transport for Dial {
     type Stream = TcpStream;
 
-    /// The machine is made before the future, which else has room for all that it is made of.
-    fn open(
+    /// The machine is made before the future, which else has room for all that it is made of: glibc is quick with up to 1,032
+    /// bytes only.
+    fn open<R: Outcome<Self::Stream>>(
         self,
-        asked: Asked,
+        asked: Result<Asked, Error>,
         limits: OpenLimits,
-        means: &Means,
-    ) -> impl Future<Output = Result<(TcpStream, Open), Error>> + Send {
+        means: Means,
+        config: Config,
+    ) -> impl Future<Output = Result<R, Error>> + Send {
         let Self { route, ways } = self;
         let dialler = Dialler { local: route.local, ways };
-        let machine = route.connecting(asked, limits, now());
-        async move { opening::dial(machine?, means, &dialler).await }
+        let machine = asked.and_then(|asked| route.connecting(asked, limits, now()));
+        async move {
+            let (stream, open) = opening::dial(machine?, &means, &dialler).await?;
+            Ok(R::of(stream, open, config))
+        }
     }
 }

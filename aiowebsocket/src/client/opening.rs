@@ -38,7 +38,10 @@ pub(super) async fn dial(
     dialler: &Dialler,
 ) -> Result<(TcpStream, Open), Error> {
     let way = Dialled { dialler, looking_up: None, attempts: Vec::new(), stream: None };
-    let (way, open) = Pump::new(machine, means, way).run().await?;
+    let mut pump = Pump::new(machine, means, way);
+    // It began now, and not when the future was made.
+    pump.machine.start(pump.now);
+    let (way, open) = pump.run().await?;
     match way.stream {
         Some((stream, _)) => Ok((stream, open)),
         None => unreachable!("what is open has a stream"),

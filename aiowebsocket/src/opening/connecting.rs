@@ -212,6 +212,11 @@ impl Connecting {
         self.instead = Some((host, port));
     }
 
+    /// Begins at `now`, and not when it was made. To be said before the first [`next`](Self::next).
+    pub fn start(&mut self, now: Instant) {
+        self.journal.started = now;
+    }
+
     /// What to do next. `nonces` gives sixteen fresh random bytes for each request (RFC 6455 4.1).
     ///
     /// # Errors
