@@ -32,9 +32,9 @@ const MOST_ADDRESSES: usize = 40;
 pub struct Dialling {
     attempt_timeout: Option<Duration>,
     /// In the order in which they are tried. An attempt's id is its place here.
-    addresses: Vec<SocketAddr>,
-    /// The attempts so far, each at the place of its address.
-    attempts: Vec<State>,
+    addresses: Vec<(SocketAddr, State)>,
+    /// The attempts so far: of so many addresses, from the first on.
+    begun: usize,
     /// When the next address is tried if nothing happens before; `None` is at once.
     next_start: Option<Instant>,
     winner: Option<AttemptId>,
@@ -42,6 +42,7 @@ pub struct Dialling {
 
 #[derive(Debug)]
 enum State {
+    Waiting,
     UnderWay { deadline: Option<Instant> },
     Failed(Error),
 }
@@ -67,9 +68,12 @@ impl Dialling {
     /// An attempt that takes longer than `attempt_timeout` has failed; without one it takes as long as the system lets
     /// it, which for an address that says nothing is two minutes on Linux.
     pub fn new(addresses: &[SocketAddr], attempt_timeout: Option<Duration>) -> Self {
-        let addresses = by_turns(addresses);
-        let attempts = Vec::with_capacity(addresses.len());
-        Self { attempt_timeout, addresses, attempts, next_start: None, winner: None }
+        let addresses = match addresses {
+            // As of every literal, and of most names.
+            [address] => vec![(*address, State::Waiting)],
+            _ => by_turns(addresses).into_iter().map(|address| (address, State::Waiting)).collect(),
+        };
+        Self { attempt_timeout, addresses, begun: 0, next_start: None, winner: None }
     }
 
     /// The attempt to be started now, if any. The first starts at once; another 250 ms after the last (RFC 8305 5), or
@@ -82,23 +86,25 @@ impl Dialling {
         if self.winner.is_some() {
             return Ok(None);
         }
-        let Some(&address) = self.addresses.get(self.attempts.len()) else {
-            return if self.is_under_way() { Ok(None) } else { Err(self.error(None)) };
+        let under_way = self.is_under_way();
+        let Some((address, state)) = self.addresses.get_mut(self.begun) else {
+            return if under_way { Ok(None) } else { Err(self.error(None)) };
         };
         if self.next_start.is_some_and(|start| now < start) {
             return Ok(None);
         }
-        let id = AttemptId(self.attempts.len());
+        let id = AttemptId(self.begun);
         let deadline = self.attempt_timeout.and_then(|timeout| now.checked_add(timeout));
-        self.attempts.push(State::UnderWay { deadline });
+        *state = State::UnderWay { deadline };
+        self.begun += 1;
         self.next_start = Some(now + ATTEMPT_DELAY);
-        Ok(Some(Attempt { id, address }))
+        Ok(Some(Attempt { id, address: *address }))
     }
 
     /// The attempt failed. Nothing happens where it is not wanted any more.
     pub fn failed(&mut self, id: AttemptId, cause: Error) {
         if self.is_wanted(id) {
-            self.attempts[id.0] = State::Failed(cause);
+            self.addresses[id.0].1 = State::Failed(cause);
             self.next_start = None;
         }
     }
@@ -117,7 +123,7 @@ impl Dialling {
     pub fn is_wanted(&self, id: AttemptId) -> bool {
         match self.winner {
             Some(winner) => winner == id,
-            None => matches!(self.attempts.get(id.0), Some(State::UnderWay { .. })),
+            None => matches!(self.addresses.get(id.0), Some((_, State::UnderWay { .. }))),
         }
     }
 
@@ -126,10 +132,10 @@ impl Dialling {
         if self.winner.is_some() {
             return None;
         }
-        let start = self.next_start.filter(|_| self.attempts.len() < self.addresses.len());
-        let deadlines = self.attempts.iter().filter_map(|attempt| match attempt {
+        let start = self.next_start.filter(|_| self.begun < self.addresses.len());
+        let deadlines = self.addresses.iter().filter_map(|(_, state)| match state {
             State::UnderWay { deadline } => *deadline,
-            State::Failed(_) => None,
+            State::Waiting | State::Failed(_) => None,
         });
         deadlines.chain(start).min()
     }
@@ -139,9 +145,9 @@ impl Dialling {
         if self.winner.is_some() {
             return;
         }
-        for attempt in &mut self.attempts {
-            if matches!(attempt, State::UnderWay { deadline: Some(deadline) } if *deadline <= now) {
-                *attempt =
+        for (_, state) in &mut self.addresses {
+            if matches!(state, State::UnderWay { deadline: Some(deadline) } if *deadline <= now) {
+                *state =
                     State::Failed(Error::new(ErrorKind::TimedOut, "no answer in the time of an attempt"));
                 self.next_start = None;
             }
@@ -155,23 +161,23 @@ impl Dialling {
     }
 
     fn is_under_way(&self) -> bool {
-        self.attempts.iter().any(|attempt| matches!(attempt, State::UnderWay { .. }))
+        self.addresses.iter().any(|(_, state)| matches!(state, State::UnderWay { .. }))
     }
 
     /// Takes the causes out. Those under way get one where the caller has one for them.
     fn error(&mut self, under_way: Option<&'static str>) -> DialError {
+        // Every later call says that there is nothing left.
+        self.begun = 0;
         let mut causes = Vec::new();
-        for (&address, attempt) in self.addresses.iter().zip(std::mem::take(&mut self.attempts)) {
-            match (attempt, under_way) {
+        for (address, state) in std::mem::take(&mut self.addresses) {
+            match (state, under_way) {
                 (State::Failed(cause), _) => causes.push((address, cause)),
                 (State::UnderWay { .. }, Some(cause)) => {
                     causes.push((address, Error::new(ErrorKind::TimedOut, cause)));
                 }
-                (State::UnderWay { .. }, None) => {}
+                (State::UnderWay { .. }, None) | (State::Waiting, _) => {}
             }
         }
-        // Every later call says that there is nothing left.
-        self.addresses.clear();
         DialError { causes }
     }
 }

@@ -284,8 +284,11 @@ impl HeadReader {
             let Some(length) = fitting[line..].iter().position(|&b| b == b'\n') else {
                 break if fitting.len() < bytes.len() { Err(HeadOverflow::Bytes) } else { Ok(None) };
             };
-            let is_blank =
-                matches!((before, &fitting[line..line + length]), (b"", b"" | b"\r") | (b"\r", b""));
+            let is_blank = match length {
+                0 => matches!(before, b"" | b"\r"),
+                1 => before.is_empty() && fitting[line] == b'\r',
+                _ => false,
+            };
             before = b"";
             line += length + 1;
             match (is_blank, self.lines) {

@@ -133,12 +133,13 @@ impl Address {
     pub fn parse(address: &str) -> Result<Self, UrlError> {
         refuse_forbidden(address)?;
         let (scheme, rest) = split_scheme(address)?;
-        if rest.contains('#') {
+        if rest.bytes().any(|b| b == b'#') {
             return Err(UrlError::Fragment);
         }
         // A `\` is no delimiter here. Browsers end the host with it; so that nobody can make two programs see two
         // hosts in one address, it is refused in the authority.
-        let (authority, resource) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let end = rest.bytes().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+        let (authority, resource) = rest.split_at(end);
         let (userinfo, host_and_port) = split_userinfo(authority);
         let userinfo = parse_userinfo(userinfo)?;
         let (host, port) = parse_host_and_port(host_and_port)?;
@@ -202,8 +203,10 @@ impl Address {
     pub fn authority_for_host_header(&self) -> String {
         let mut authority = self.host.bracketed();
         if self.port != self.scheme.default_port() {
-            authority.push(':');
-            push_decimal(&mut authority, self.port);
+            let mut port = Decimals::default();
+            port.push(b':');
+            port.put(self.port);
+            authority.push_str(port.as_str());
         }
         authority
     }
@@ -355,28 +358,46 @@ impl fmt::Display for UrlError {
 
 impl std::error::Error for UrlError {}
 
-/// What `to_string` gives, in a tenth of its 1,300 instructions: the formatter pads each of the four numbers.
+/// What `to_string` gives, in a fifth of its 1,300 instructions: the formatter pads each of the four numbers.
 fn dotted(address: Ipv4Addr) -> String {
-    // Room for a port behind it.
-    let mut text = String::with_capacity("255.255.255.255:65535".len());
-    for (i, octet) in address.octets().into_iter().enumerate() {
-        if i > 0 {
-            text.push('.');
-        }
-        push_decimal(&mut text, octet.into());
+    let mut text = Decimals::default();
+    let [first, rest @ ..] = address.octets();
+    text.put(first.into());
+    for octet in rest {
+        text.push(b'.');
+        text.put(octet.into());
     }
-    text
+    // Room for a port behind it.
+    let mut dotted = String::with_capacity("255.255.255.255:65535".len());
+    dotted.push_str(text.as_str());
+    dotted
 }
 
-fn push_decimal(text: &mut String, number: u16) {
-    let mut divisor = 10_000;
-    while divisor > 1 && divisor > number {
-        divisor /= 10;
+/// Decimal numbers and what stands between them, as many as an IPv4 address has.
+#[derive(Default)]
+struct Decimals {
+    bytes: [u8; 16],
+    length: usize,
+}
+
+impl Decimals {
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
     }
-    while divisor > 0 {
-        let digit = u8::try_from(number / divisor % 10).expect("a remainder of ten");
-        text.push(char::from(b'0' + digit));
-        divisor /= 10;
+
+    fn put(&mut self, number: u16) {
+        let digit = |number: u16| b'0' + u8::try_from(number % 10).expect("a remainder of ten");
+        for divisor in [10_000, 1_000, 100, 10] {
+            if number >= divisor {
+                self.push(digit(number / divisor));
+            }
+        }
+        self.push(digit(number));
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.length]).expect("digits are ASCII")
     }
 }
 
@@ -415,7 +436,10 @@ fn split_scheme(address: &str) -> Result<(Scheme, &str), UrlError> {
 
 /// What stands before the last `@` of an authority, and what behind it.
 pub(super) fn split_userinfo(authority: &str) -> (&str, &str) {
-    authority.rsplit_once('@').unwrap_or(("", authority))
+    match authority.bytes().rposition(|b| b == b'@') {
+        Some(at) => (&authority[..at], &authority[at + 1..]),
+        None => ("", authority),
+    }
 }
 
 fn parse_userinfo(userinfo: &str) -> Result<Option<Userinfo>, UrlError> {
@@ -593,9 +617,9 @@ mod tests {
     #[test]
     fn numbers_are_written_as_the_formatter_writes_them() {
         for number in 0..=u16::MAX {
-            let mut text = String::new();
-            push_decimal(&mut text, number);
-            assert_eq!(text, number.to_string());
+            let mut text = Decimals::default();
+            text.put(number);
+            assert_eq!(text.as_str(), number.to_string());
         }
         for bits in (0..=u32::MAX).step_by(999_983) {
             let address = Ipv4Addr::from_bits(bits);
