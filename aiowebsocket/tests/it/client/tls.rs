@@ -106,6 +106,28 @@ async fn messages_of_all_sizes_come_back_over_both_versions() {
     }
 }
 
+/// More than is opened at a time, and more than one record, each way; the first message follows at once.
+#[tokio::test]
+async fn heads_of_all_sizes_pass() {
+    let authority = Authority::new();
+    let config = authority.server(Wrong::Nothing).server_config(DEFAULT_VERSIONS, None);
+    for size in [0, 700, 900, 1_024, 2_000, 16_384, 20_000, 60_000] {
+        let config = Arc::clone(&config);
+        let url = serves(async move |stream| {
+            let answer = accept(stream).tls(config).header("X-Long", "a".repeat(size));
+            let mut ws = answer.await.expect("opened");
+            ws.send("at once").await.expect("sent");
+            assert!(ws.recv().await.is_ok());
+        });
+        let connect = connect(url.await).tls(trusting(&authority)).header("X-Long", "b".repeat(size));
+        let (mut ws, response) = connect.with_response().await.expect("open");
+        assert_eq!(response.headers["x-long"].len(), size);
+        let message = ws.recv().await.expect("received").expect("open");
+        assert_eq!(message.as_text(), Some("at once"));
+        ws.close(CloseCode::NORMAL, "").await.expect("closed");
+    }
+}
+
 /// Both ends write more than the buffers between them hold.
 #[tokio::test]
 async fn split_halves_send_and_receive_at_once() {
