@@ -358,7 +358,7 @@ impl fmt::Display for UrlError {
 
 impl std::error::Error for UrlError {}
 
-/// What `to_string` gives, in a fifth of its 1,300 instructions: the formatter pads each of the four numbers.
+/// What `to_string` gives, in 350 instructions where that takes 1,320: the formatter pads each of the four numbers.
 fn dotted(address: Ipv4Addr) -> String {
     let mut text = Decimals::default();
     let [first, rest @ ..] = address.octets();
