@@ -145,6 +145,7 @@ impl AwaitableType {
     }
 
     /// Keeps memory, where there is room to keep it.
+    #[inline]
     fn keep(&self, py: Python<'_>, memory: *mut c_void) -> bool {
         let mut spare = self.spare.borrow(py);
         let has_room = spare.0.len() < SPARE;

@@ -156,6 +156,7 @@ impl Deadlines {
     }
 
     /// When [`due`](Self::due) will have something to say, if no byte arrives before.
+    #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
         if self.close_by.is_some() {
             return self.close_by;
