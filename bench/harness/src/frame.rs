@@ -1,5 +1,14 @@
 //! Minimal framing, for the server and the floors: no rule is checked, nothing is fragmented.
 
+/// A buffer of a floor begins at a multiple of this: what is read to just behind the beginning of a page is slow on some processors
+/// (see `Buffer` of the library).
+pub const LINE: usize = 64;
+
+/// Where `buffer` begins to lie at a multiple of [`LINE`].
+pub fn line(buffer: &[u8]) -> usize {
+    buffer.as_ptr().addr().wrapping_neg() % LINE
+}
+
 /// The head of a frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {

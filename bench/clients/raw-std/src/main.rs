@@ -5,13 +5,15 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use harness::Client;
-use harness::frame::{Keys, head, put_masked, request};
+use harness::frame::{Keys, LINE, head, line, put_masked, request};
 
 const BUFFER: usize = 128 << 10;
 
 struct Raw {
     stream: TcpStream,
     buffer: Vec<u8>,
+    /// Where a read into an empty buffer begins.
+    front: usize,
     start: usize,
     end: usize,
     out: Vec<u8>,
@@ -32,7 +34,9 @@ impl Client for Raw {
             assert_ne!(n, 0, "the server went away");
             response.extend_from_slice(&part[..n]);
         }
-        Self { stream, buffer: vec![0; BUFFER], start: 0, end: 0, out: Vec::new(), keys: Keys::default() }
+        let buffer = vec![0; BUFFER + LINE];
+        let front = line(&buffer);
+        Self { stream, buffer, front, start: front, end: front, out: Vec::new(), keys: Keys::default() }
     }
 
     #[inline]
@@ -48,13 +52,13 @@ impl Client for Raw {
                     return see(head.is_text(), &there[head.len..whole]);
                 }
                 if whole > BUFFER {
-                    self.buffer.resize(self.buffer.len().max(whole), 0);
-                    until = whole;
+                    until = self.front + whole;
+                    self.buffer.resize(self.buffer.len().max(until), 0);
                 }
             }
-            if self.start > 0 {
-                self.buffer.copy_within(self.start..self.end, 0);
-                (self.start, self.end) = (0, self.end - self.start);
+            if self.start > self.front {
+                self.buffer.copy_within(self.start..self.end, self.front);
+                (self.start, self.end) = (self.front, self.front + self.end - self.start);
             }
             let n = self.stream.read(&mut self.buffer[self.end..until]).expect("the server is there");
             assert_ne!(n, 0, "the server went away");

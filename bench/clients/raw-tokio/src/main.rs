@@ -4,7 +4,7 @@
 
 mod deflated;
 
-use harness::frame::{Keys, head, put_masked};
+use harness::frame::{Keys, LINE, head, line, put_masked};
 use harness::tls::{TlsStream, secure};
 use harness::{Client, Mode, TcpStream, connect, offered};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -14,6 +14,8 @@ const BUFFER: usize = 128 << 10;
 struct Raw<S = TcpStream> {
     stream: S,
     buffer: Vec<u8>,
+    /// Where a read into an empty buffer begins.
+    front: usize,
     start: usize,
     end: usize,
     out: Vec<u8>,
@@ -40,7 +42,9 @@ impl<S: Open> Raw<S> {
     async fn offering(addr: &str, path: &str, offer: Option<&str>) -> Self {
         let mut stream = S::open(addr).await;
         assert_eq!(offered(&mut stream, addr, path, offer).await.as_deref(), offer);
-        Self { stream, buffer: vec![0; BUFFER], start: 0, end: 0, out: Vec::new(), keys: Keys::default() }
+        let buffer = vec![0; BUFFER + LINE];
+        let front = line(&buffer);
+        Self { stream, buffer, front, start: front, end: front, out: Vec::new(), keys: Keys::default() }
     }
 }
 
@@ -63,13 +67,13 @@ impl<S: Open> Client for Raw<S> {
                 }
                 if whole > BUFFER {
                     // A large message is read to its end and not further, so that nothing of the next is moved.
-                    self.buffer.resize(self.buffer.len().max(whole), 0);
-                    until = whole;
+                    until = self.front + whole;
+                    self.buffer.resize(self.buffer.len().max(until), 0);
                 }
             }
-            if self.start > 0 {
-                self.buffer.copy_within(self.start..self.end, 0);
-                (self.start, self.end) = (0, self.end - self.start);
+            if self.start > self.front {
+                self.buffer.copy_within(self.start..self.end, self.front);
+                (self.start, self.end) = (self.front, self.front + self.end - self.start);
             }
             let n = self.stream.read(&mut self.buffer[self.end..until]).await.expect("the server is there");
             assert_ne!(n, 0, "the server went away");
