@@ -2,6 +2,10 @@
 
 CARGO ?= cargo
 
+# What is selected decides which features its dependencies have, and each set of those is compiled anew: so one selection serves as often as it can.
+ALL = --workspace --exclude aiowebsocket-python --all-features
+PYTHON_ALL = -p aiowebsocket-python --features for-tests
+
 .PHONY: help demo check test python python-test python-package examples loom soak icount icount-record conformance fuzz bench bench-quick bench-python bench-deflate miri docs deny
 
 help: ## this list
@@ -14,16 +18,17 @@ check: ## the quick loop: format, lints, the machine alone, unit and spec cases,
 	@$(CARGO) --version
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy $(ALL) --all-targets -- -D warnings
+	$(CARGO) clippy $(PYTHON_ALL) -- -D warnings
+	$(CARGO) clippy -p aiowebsocket -- -D warnings
 	$(CARGO) clippy -p aiowebsocket --no-default-features -- -D warnings
 	$(CARGO) clippy -p aiowebsocket --no-default-features --features blocking,proxies -- -D warnings
 	$(CARGO) clippy -p aiowebsocket --no-default-features --features tokio,redirects -- -D warnings
-	$(CARGO) check -p aiowebsocket --all-features
-	$(CARGO) test -q -p aiowebsocket --lib
-	$(CARGO) test -q -p aiowebsocket --test it -- opening protocol tidy rfc translation
+	$(CARGO) test -q $(ALL) --lib
+	$(CARGO) test -q $(ALL) --test it -- opening protocol tidy rfc translation
 	$(CARGO) test -q -p aiowebsocket --no-default-features --features tokio --test it
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q --workspace --exclude aiowebsocket-python --no-deps --all-features
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q -p aiowebsocket-python --no-deps --features for-tests
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q $(ALL) --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q $(PYTHON_ALL) --no-deps
 
 # Four at a time whatever the cores: those of the tool wait for time limits more than they compute (71 s with two, 24 s with six).
 test: ## everything that is tested
@@ -31,7 +36,7 @@ test: ## everything that is tested
 	peers/install
 	conformance/install
 	$(MAKE) python-test
-	RUST_TEST_THREADS=4 $(CARGO) test --workspace --exclude aiowebsocket-python --all-features
+	RUST_TEST_THREADS=4 $(CARGO) test $(ALL)
 	$(CARGO) test --manifest-path fuzz/Cargo.toml
 	$(MAKE) examples
 	$(CARGO) run -q
@@ -104,7 +109,7 @@ miri: ## the one line of unsafe code of the library under Miri, by what receives
 		--no-default-features --features tokio,futures,deflate,proxies,redirects --test it -- client::streams
 
 docs: ## the documentation as a browser shows it
-	$(CARGO) doc --workspace --exclude aiowebsocket-python --no-deps --all-features
+	$(CARGO) doc $(ALL) --no-deps
 
 deny: ## licences, bans and sources of the dependency tree (needs cargo-deny)
 	@$(CARGO) deny --version

@@ -565,20 +565,24 @@ impl Connection {
         if !matches!(self.reading, Reading::Header) || self.assembler.in_progress() {
             return None;
         }
-        let (kind, size, length) = match *self.input.bytes() {
+        let bytes = self.input.bytes();
+        let (kind, size, length) = match *bytes {
             [first, second @ 0..=125, ..] => (plain_kind(first)?, 2, usize::from(second)),
-            [first, 126, high, low, ..] if high > 0 || low > 125 => {
-                (plain_kind(first)?, 4, usize::from(u16::from_be_bytes([high, low])))
-            }
+            [first, 126, high, low, ..] => match u16::from_be_bytes([high, low]) {
+                length @ 126.. => (plain_kind(first)?, 4, usize::from(length)),
+                _ => return None,
+            },
             _ => return None,
         };
-        if length >= self.plain_below || self.input.len() < size + length {
+        if length >= self.plain_below {
             return None;
         }
-        let Range { start, end } = self.input.consume(size + length);
+        let payload = bytes.get(size..size + length)?;
         trace::frame("received", kind.opcode(), true, length as u64);
-        trace::payload(self.config.trace_payloads, "received", 0, || self.input.slice(start + size..end));
-        if kind == Kind::Text && !utf8::is_valid(self.input.slice(start + size..end)) {
+        trace::payload(self.config.trace_payloads, "received", 0, || payload);
+        let is_right = kind != Kind::Text || utf8::is_valid(payload);
+        let Range { start, end } = self.input.consume(size + length);
+        if !is_right {
             self.fail(PeerError::NotUtf8);
             return None;
         }
