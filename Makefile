@@ -1,9 +1,10 @@
 # `make` alone lists what there is. Each target prints the version of its tool first.
 
 CARGO ?= cargo
+TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 # What is selected decides which features its dependencies have, and each set of those is compiled anew: so one selection serves as often as it can.
-ALL = --workspace --exclude aiowebsocket-python --all-features
+ALL = --workspace --exclude aiowebsocket-python --exclude small --all-features
 PYTHON_ALL = -p aiowebsocket-python --features for-tests
 
 .PHONY: help demo check test python python-test python-package examples loom soak icount icount-record conformance fuzz bench bench-quick bench-python bench-deflate miri docs deny
@@ -26,7 +27,8 @@ check: ## the quick loop: format, lints, the machine alone, unit and spec cases,
 	$(CARGO) clippy -p aiowebsocket --no-default-features --features tokio,redirects -- -D warnings
 	$(CARGO) test -q $(ALL) --lib
 	$(CARGO) test -q $(ALL) --test it -- opening protocol tidy rfc translation
-	$(CARGO) test -q -p aiowebsocket --no-default-features --features tokio --test it
+	$(CARGO) clippy -p small --all-targets -- -D warnings
+	$(CARGO) test -q -p small
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q $(ALL) --no-deps
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q $(PYTHON_ALL) --no-deps
 
@@ -38,8 +40,10 @@ test: ## everything that is tested
 	$(MAKE) python-test
 	RUST_TEST_THREADS=4 $(CARGO) test $(ALL)
 	$(CARGO) test --manifest-path fuzz/Cargo.toml
-	$(MAKE) examples
-	$(CARGO) run -q
+	$(TARGET)/debug/examples/hyper
+	$(TARGET)/debug/examples/axum
+	$(TARGET)/debug/examples/reconnecting
+	$(TARGET)/debug/aiows
 
 python-test: ## the tests of the Python package, on each CPython of 3.10 to 3.13 that is found
 	@$(CARGO) --version

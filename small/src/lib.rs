@@ -1,6 +1,6 @@
-//! The small client: the feature `tokio` and no other. What it does as every other, and what is said in the place of what it lacks.
-//!
-//! `cargo test -p aiowebsocket --no-default-features --features tokio --test it`
+//! The small client: the library with the feature `tokio` and no other. What it does as every other, and what is said in the place of
+//! what it lacks.
+#![cfg(test)]
 
 use aiowebsocket::layer::TlsFault;
 use aiowebsocket::opening::HandshakeError;
