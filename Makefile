@@ -26,7 +26,7 @@ check: ## the quick loop: format, lints, the machine alone, unit and spec cases,
 	$(CARGO) clippy -p aiowebsocket --no-default-features --features blocking,proxies -- -D warnings
 	$(CARGO) clippy -p aiowebsocket --no-default-features --features tokio,redirects -- -D warnings
 	$(CARGO) test -q $(ALL) --lib
-	$(CARGO) test -q $(ALL) --test it -- opening protocol tidy rfc translation
+	$(CARGO) test -q $(ALL) --test it -- spec cases tidy rfc translation
 	$(CARGO) clippy -p small --all-targets -- -D warnings
 	$(CARGO) test -q -p small
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q $(ALL) --no-deps
