@@ -33,11 +33,11 @@ check: ## the quick loop: format, lints, the machine alone, unit and spec cases,
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q $(PYTHON_ALL) --no-deps
 
 # Four at a time whatever the cores: those of the tool wait for time limits more than they compute (71 s with two, 24 s with six).
-test: ## everything that is tested
+test: ## everything that is tested (but of the CPythons between the oldest and the newest one event loop each: python-test has them whole)
 	@$(CARGO) --version
 	peers/install
 	conformance/install
-	$(MAKE) python-test
+	python/test brief
 	RUST_TEST_THREADS=4 $(CARGO) test $(ALL)
 	$(CARGO) test --manifest-path fuzz/Cargo.toml
 	$(TARGET)/debug/examples/hyper

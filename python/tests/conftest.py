@@ -45,6 +45,17 @@ def _for_asyncio_alone(method, arguments):
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop, "transports": LoopOfTransports}
 
 
+def pytest_addoption(parser):
+    parser.addoption("--loop", choices=LOOPS, help="only what runs on this event loop (default: on each)")
+
+
+def pytest_collection_modifyitems(config, items):
+    if only := config.getoption("--loop"):
+        others = [item for item in items if item.callspec.params["loop"] != only]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item.callspec.params["loop"] == only]
+
+
 @pytest.fixture(params=LOOPS, autouse=True)
 def loop(request):
     """A new event loop. Whatever it reports as unhandled, and a task that outlives the test, is a failure."""
