@@ -109,7 +109,8 @@ impl Output {
         self.len() == 0 && self.uncut.is_none()
     }
 
-    /// Queues one frame, masked with `mask` if there is one.
+    /// Queues one frame, masked with `mask` if there is one. Inlined, and so is what it calls: whoever sends compiles the copy.
+    #[inline]
     pub(super) fn push(
         &mut self,
         opcode: OpCode,
@@ -217,6 +218,7 @@ impl Output {
     }
 
     #[cold]
+    #[inline]
     fn push_large(
         &mut self,
         opcode: OpCode,
@@ -253,6 +255,7 @@ impl Output {
 
     /// A large payload that is not ours to keep, copied into as many pooled buffers as it takes. Memory of its own would have to
     /// be zeroed or mapped first: a borrowed echo of 1 MiB took four times the processor time.
+    #[inline]
     fn copy_large(&mut self, mask: Option<[u8; 4]>, payload: &[u8]) {
         let mut copied = 0;
         while copied < payload.len() {
