@@ -45,6 +45,12 @@ pub(crate) trait Operation: Sized + 'static {
     /// Nobody waits any more: the task was cancelled, or the awaitable closed.
     fn abandon(&self, py: Python<'_>);
 
+    /// Lets go of what it holds, when it is done. Whoever is used for each message says so object by object: pyo3 need not be told then
+    /// that this thread holds the interpreter's lock.
+    fn release(self, _py: Python<'_>) {
+        Python::try_attach(|_| drop(self));
+    }
+
     /// Names the objects that it holds, for the cycle collector.
     fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>));
 }
@@ -326,8 +332,8 @@ unsafe extern "C" fn traverse<T: Operation>(
 }
 
 unsafe extern "C" fn deallocate<T: Operation>(slf: *mut ffi::PyObject) {
-    // SAFETY: CPython calls this once, for an object of this type that nobody holds. The collector forgets it first; what is freed is what
-    // was made, and the type was held by its object.
+    // SAFETY: CPython calls this once, for an object of this type that nobody holds, in a thread that holds the interpreter's lock. The collector
+    // forgets it first; what is freed is what was made, and the type was held by its object.
     unsafe {
         if ffi::PyObject_GC_IsTracked(slf) != 0 {
             ffi::PyObject_GC_UnTrack(slf.cast());
@@ -335,21 +341,26 @@ unsafe extern "C" fn deallocate<T: Operation>(slf: *mut ffi::PyObject) {
         let kind = ffi::Py_TYPE(slf);
         let this: *mut Object<T> = slf.cast();
         let state = (*this).state.get();
-        // While the interpreter ends, what the operation holds is left to the process's end.
-        let is_kept = Python::try_attach(|py| {
-            let body = AssertUnwindSafe(|| {
+        let py = Python::assume_attached();
+        let body = AssertUnwindSafe(|| {
+            let operation = ManuallyDrop::take(&mut (*this).operation);
+            if state == State::Done {
+                return operation.release(py);
+            }
+            // While the interpreter ends, what the operation holds is left to the process's end.
+            let operation = ManuallyDrop::new(operation);
+            Python::try_attach(|py| {
                 match state {
                     State::New => warn_unawaited(py, T::CALL),
-                    State::Running => (*this).operation.abandon(py),
-                    State::Done => {}
+                    _ => operation.abandon(py),
                 }
-                ManuallyDrop::drop(&mut (*this).operation);
+                drop(ManuallyDrop::into_inner(operation));
             });
-            // A destructor has nobody to tell.
-            drop(catch_unwind(body));
-            T::awaitable_type(Globals::get(py)).keep(py, slf.cast())
         });
-        if is_kept != Some(true) {
+        // A destructor has nobody to tell.
+        drop(catch_unwind(body));
+        let is_kept = T::awaitable_type(Globals::get(py)).keep(py, slf.cast());
+        if !is_kept {
             ffi::PyObject_GC_Del(slf.cast());
         }
         ffi::Py_DECREF(kind.cast());

@@ -27,6 +27,10 @@ impl<T> GilCell<T> {
         self.0.borrow_mut()
     }
 
+    pub(crate) fn into_inner(self) -> T {
+        self.0.into_inner()
+    }
+
     /// For the cycle collector, which holds the lock but has no token.
     pub(crate) fn with_collector<R>(&self, read: impl FnOnce(&T) -> R) -> Option<R> {
         self.0.try_borrow().ok().map(|value| read(&value))

@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::globals::Globals;
 use crate::operations::{How, Send, Wants};
 use crate::payload;
-use crate::raw::{Arguments, add_method, fast_method, guarded};
+use crate::raw::{Arguments, add_method, called, fast_method};
 
 /// Adds them to `Connection`, or to a class derived from it: CPython calls a method without detours where the object is of exactly
 /// the class that the method was made for.
@@ -47,7 +47,7 @@ unsafe extern "C" fn recv(
     count: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    guarded(null_mut(), |py| {
+    let body = |py: Python<'_>| {
         // SAFETY: a method of `Connection`, which CPython calls with one; it holds it and the arguments meanwhile.
         let (connection, call) =
             unsafe { (connection(py, slf), Arguments::new(py, arguments, count, names)) };
@@ -68,7 +68,9 @@ unsafe extern "C" fn recv(
         let decode =
             decode.filter(|decode| !decode.is_none()).map(|decode| decode.is_truthy()).transpose()?;
         Ok(Connection::receive(&connection, Wants::One, timeout, decode)?.into_ptr())
-    })
+    };
+    // SAFETY: CPython calls this.
+    unsafe { called(null_mut(), body) }
 }
 
 unsafe extern "C" fn send(
@@ -77,7 +79,7 @@ unsafe extern "C" fn send(
     count: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    guarded(null_mut(), |py| {
+    let body = |py: Python<'_>| {
         // SAFETY: a method of `Connection`, which CPython calls with one; it holds it and the arguments meanwhile.
         let (connection, call) =
             unsafe { (connection(py, slf), Arguments::new(py, arguments, count, names)) };
@@ -92,7 +94,9 @@ unsafe extern "C" fn send(
         }
         let operation = Send::new(connection.unbind(), message.unbind(), how);
         Ok(Globals::get(py).send.awaitable(py, operation)?.into_ptr())
-    })
+    };
+    // SAFETY: CPython calls this.
+    unsafe { called(null_mut(), body) }
 }
 
 /// What `send` is asked for beside its message.

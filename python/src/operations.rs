@@ -206,6 +206,12 @@ impl Operation for Receive {
         }
     }
 
+    #[inline]
+    fn release(self, py: Python<'_>) {
+        drop(self.connection.into_bound(py));
+        drop(self.timer.into_inner().map(|timer| timer.into_bound(py)));
+    }
+
     fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {
         visit(self.connection.as_any());
         self.timer.with_collector(|timer| timer.as_ref().map(&mut *visit));
@@ -379,6 +385,13 @@ impl Operation for Send {
 
     fn abandon(&self, py: Python<'_>) {
         self.future.abandon(py);
+    }
+
+    #[inline]
+    fn release(self, py: Python<'_>) {
+        drop(self.connection.into_bound(py));
+        drop(self.message.into_bound(py));
+        drop(self.future.0.into_inner().map(|future| future.into_bound(py)));
     }
 
     fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {
