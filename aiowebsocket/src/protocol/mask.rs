@@ -41,7 +41,7 @@ pub fn copy_masked(to: &mut [u8], from: &[u8], key: [u8; 4]) {
     for (to, from) in to_words.iter_mut().zip(from_words) {
         *to = mask(from);
     }
-    for ((to, from), key) in to.iter_mut().zip(from).zip(key.into_iter().cycle()) {
+    for ((to, from), key) in to.iter_mut().zip(from).zip(mask(&[0; WORD])) {
         *to = from ^ key;
     }
 }

@@ -303,7 +303,7 @@ impl Output {
     }
 
     /// The first waiting bytes in a row; empty when nothing waits.
-    #[inline]
+    #[inline(always)]
     pub fn front(&self) -> &[u8] {
         match self.segments.front() {
             None => self.tail.bytes(),
