@@ -6,6 +6,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 # What is selected decides which features its dependencies have, and each set of those is compiled anew: so one selection serves as often as it can.
 ALL = --workspace --exclude aiowebsocket-python --exclude small --all-features
 PYTHON_ALL = -p aiowebsocket-python --features for-tests
+EXAMPLES = hyper axum reconnecting
 
 .PHONY: help demo check test python python-test python-package examples loom soak icount icount-record conformance fuzz bench bench-quick bench-python bench-deflate miri docs deny
 
@@ -40,9 +41,7 @@ test: ## everything that is tested (but of the CPythons between the oldest and t
 	python/test brief
 	RUST_TEST_THREADS=4 $(CARGO) test $(ALL)
 	$(CARGO) test --manifest-path fuzz/Cargo.toml
-	$(TARGET)/debug/examples/hyper
-	$(TARGET)/debug/examples/axum
-	$(TARGET)/debug/examples/reconnecting
+	for example in $(EXAMPLES); do $(TARGET)/debug/examples/$$example || exit 1; done
 	$(TARGET)/debug/aiows
 
 python-test: ## the tests of the Python package, on each CPython of 3.10 to 3.13 that is found
@@ -60,9 +59,7 @@ python-package: ## a wheel for each CPython and one for all, the source distribu
 
 examples: ## servers of hyper and axum that upgrade to this library, and a client that comes back
 	@$(CARGO) --version
-	$(CARGO) run -q -p aiowebsocket --example hyper
-	$(CARGO) run -q -p aiowebsocket --example axum
-	$(CARGO) run -q -p aiowebsocket --example reconnecting
+	for example in $(EXAMPLES); do $(CARGO) run -q -p aiowebsocket --example $$example || exit 1; done
 
 loom: ## the orders in which two halves and their stream can meet
 	@$(CARGO) --version

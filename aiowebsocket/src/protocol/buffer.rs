@@ -31,9 +31,10 @@ const KEPT: usize = 4;
 /// smaller ones a thread holds at most 1,648 KiB in all.
 const KEPT_LARGEST: usize = 9;
 
-/// Reading into an empty buffer begins at a multiple of this where that leaves room for what is wanted. An allocator puts what is as large as the largest buffer 16 bytes behind
-/// the beginning of a page, and the kernel copies to there from the beginning of another; on a processor that is slow at moving bytes to an
-/// address whose last 12 bits are a little larger (AMD's family 25), a read of 64 KiB took 50 µs there and 10 µs here.
+/// Reading into an empty buffer begins at a multiple of this where that leaves room for what is wanted. An allocator puts what is
+/// as large as the largest buffer 16 bytes behind the beginning of a page, and the kernel copies to there from the beginning of
+/// another; on a processor that is slow at moving bytes to an address whose last 12 bits are a little larger (AMD's family 25), a
+/// read of 64 KiB took 50 µs there and 10 µs here.
 const LINE: usize = 64;
 
 /// A rest of at most this many bytes leaves the pooled buffer when its connection waits. Above it the copy would
@@ -329,6 +330,16 @@ mod tests {
         buffer.filled(bytes.len());
     }
 
+    /// As many as make a buffer ask for the largest.
+    fn full_reads(buffer: &mut Buffer) {
+        for _ in 0..4 {
+            let n = buffer.space(0).len();
+            buffer.filled(n);
+            buffer.consume(n);
+            buffer.settle();
+        }
+    }
+
     #[test]
     fn an_empty_buffer_gives_its_memory_back() {
         let mut buffer = Buffer::default();
@@ -382,12 +393,7 @@ mod tests {
     #[test]
     fn the_size_follows_the_traffic_up_and_down() {
         let mut buffer = Buffer::default();
-        for _ in 0..4 {
-            let n = buffer.space(0).len();
-            buffer.filled(n);
-            buffer.consume(n);
-            buffer.settle();
-        }
+        full_reads(&mut buffer);
         _ = buffer.space(0);
         assert_eq!(buffer.memory.len(), LARGEST);
         for _ in 0..60 {
@@ -429,12 +435,7 @@ mod tests {
     #[test]
     fn a_look_for_bytes_that_brought_none_is_no_use_of_the_memory() {
         let mut buffer = Buffer::default();
-        for _ in 0..4 {
-            let n = buffer.space(0).len();
-            buffer.filled(n);
-            buffer.consume(n);
-            buffer.settle();
-        }
+        full_reads(&mut buffer);
         for _ in 0..60 {
             _ = buffer.space(0);
             buffer.settle();
