@@ -4,8 +4,10 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* ---- Checker: is message i what it has to be? ---- */
 
@@ -230,15 +232,10 @@ static Py_ssize_t cutter_len(Cutter *self) { return self->capacity - self->end; 
 /* What becomes of a frame. */
 typedef int (*Take)(Cutter *self, int text, const unsigned char *payload, Py_ssize_t len, PyObject *to);
 
-/* Takes `n` more bytes, gives every whole frame to `take`; the number of frames, or -1. */
-static Py_ssize_t cut(Cutter *self, PyObject *n, Take take, PyObject *to)
+/* Takes `more` bytes, gives every whole frame to `take`; the number of frames, or -1. */
+static Py_ssize_t cut_bytes(Cutter *self, Py_ssize_t more, Take take, PyObject *to)
 {
-    Py_ssize_t more = PyLong_AsSsize_t(n), at = 0, frames = 0;
-    if (more < 0 || more > self->capacity - self->end) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_ValueError, "more bytes than there was room for");
-        return -1;
-    }
+    Py_ssize_t at = 0, frames = 0;
     self->end += more;
     while (self->end - at >= 2) {
         const unsigned char *head = self->bytes + at;
@@ -267,6 +264,18 @@ static Py_ssize_t cut(Cutter *self, PyObject *n, Take take, PyObject *to)
     self->end -= at;
     memmove(self->bytes, self->bytes + at, self->end);
     return frames;
+}
+
+/* The same for what Python counted. */
+static Py_ssize_t cut(Cutter *self, PyObject *n, Take take, PyObject *to)
+{
+    Py_ssize_t more = PyLong_AsSsize_t(n);
+    if (more < 0 || more > self->capacity - self->end) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "more bytes than there was room for");
+        return -1;
+    }
+    return cut_bytes(self, more, take, to);
 }
 
 static int take_in_place(Cutter *self, int text, const unsigned char *payload, Py_ssize_t len, PyObject *Py_UNUSED(to))
@@ -409,6 +418,163 @@ static PyObject *append_frame(PyObject *Py_UNUSED(module), PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* ---- Link: a socket whose callback steps the task that waits ---- */
+
+/* What any library takes that steps a task from `add_reader`, and nothing else: no object for a message, none to wait with, no rule
+ * judged, no time limit. The task waits for one future again and again, which is never done: its wake-up function is taken out. */
+typedef struct {
+    PyObject_HEAD
+    Cutter *cutter;
+    int fd;
+    /* The future, its method that takes a function out, another that is done, and what steps the task in which context. */
+    PyObject *future, *take_out, *finished, *wakeup, *context;
+    Py_ssize_t frames;
+    unsigned char *out;
+} Link;
+
+static PyTypeObject *cutter_type;
+/* The name of what a task looks at. */
+static PyObject *blocking;
+
+static int link_init(Link *self, PyObject *args, PyObject *Py_UNUSED(kwargs))
+{
+    if (!PyArg_ParseTuple(args, "O!iOO", cutter_type, &self->cutter, &self->fd, &self->future, &self->finished)) {
+        self->cutter = NULL;
+        self->future = self->finished = NULL;
+        return -1;
+    }
+    Py_INCREF(self->cutter);
+    Py_INCREF(self->future);
+    Py_INCREF(self->finished);
+    self->take_out = PyObject_GetAttrString(self->future, "remove_done_callback");
+    self->out = PyMem_Malloc(self->cutter->capacity);
+    return self->take_out == NULL || self->out == NULL ? -1 : 0;
+}
+
+static void link_dealloc(Link *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(self->cutter);
+    Py_XDECREF(self->future);
+    Py_XDECREF(self->take_out);
+    Py_XDECREF(self->finished);
+    Py_XDECREF(self->wakeup);
+    Py_XDECREF(self->context);
+    PyMem_Free(self->out);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* The function that the task put into the future when it waited for the first time: later ones are equal to it. */
+static int link_find(Link *self)
+{
+    PyObject *callbacks = PyObject_GetAttrString(self->future, "_callbacks");
+    int found = callbacks && PyList_Check(callbacks) &&
+                PyArg_ParseTuple(PyList_GET_ITEM(callbacks, 0), "OO", &self->wakeup, &self->context);
+    if (found) {
+        Py_INCREF(self->wakeup);
+        Py_INCREF(self->context);
+    } else if (!PyErr_Occurred()) {
+        PyErr_SetString(PyExc_RuntimeError, "nobody waits");
+    }
+    Py_XDECREF(callbacks);
+    return found ? 0 : -1;
+}
+
+static PyObject *link_on_readable(Link *self, PyObject *Py_UNUSED(unused))
+{
+    Cutter *cutter = self->cutter;
+    ssize_t more = recv(self->fd, cutter->bytes + cutter->end, cutter->capacity - cutter->end, 0);
+    if (more <= 0) {
+        PyErr_SetString(PyExc_ConnectionError, "the server closed the connection");
+        return NULL;
+    }
+    Py_ssize_t frames = cut_bytes(cutter, more, take_in_place, NULL);
+    if (frames < 0)
+        return NULL;
+    self->frames += frames;
+    if (frames == 0)
+        Py_RETURN_NONE;
+    if (self->wakeup == NULL && link_find(self) < 0)
+        return NULL;
+    PyObject *taken = PyObject_CallOneArg(self->take_out, self->wakeup);
+    if (taken == NULL)
+        return NULL;
+    Py_DECREF(taken);
+    if (PyContext_Enter(self->context) < 0)
+        return NULL;
+    PyObject *result = PyObject_CallOneArg(self->wakeup, self->finished);
+    if (PyContext_Exit(self->context) < 0)
+        Py_CLEAR(result);
+    return result;
+}
+
+static PyObject *link_send(Link *self, PyObject *payload)
+{
+    char *bytes;
+    Py_ssize_t len;
+    if (PyBytes_AsStringAndSize(payload, &bytes, &len) < 0)
+        return NULL;
+    if (framed(len) > self->cutter->capacity) {
+        PyErr_SetString(PyExc_ValueError, "more than can be read back");
+        return NULL;
+    }
+    put_frame(self->out, (unsigned char *)bytes, len);
+    ssize_t sent = send(self->fd, self->out, framed(len), MSG_NOSIGNAL);
+    if (sent == framed(len))
+        Py_RETURN_NONE;
+    if (sent < 0 && errno != EAGAIN)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    sent = sent < 0 ? 0 : sent;
+    return PyBytes_FromStringAndSize((char *)self->out + sent, framed(len) - sent);
+}
+
+static PyObject *link_itself(PyObject *self) { return Py_NewRef(self); }
+
+/* A message that was checked, or the future to wait for. */
+static PySendResult link_step(Link *self, PyObject *Py_UNUSED(value), PyObject **result)
+{
+    if (self->frames) {
+        self->frames--;
+        *result = Py_NewRef(Py_None);
+        return PYGEN_RETURN;
+    }
+    *result = NULL;
+    if (PyObject_SetAttr(self->future, blocking, Py_True) < 0)
+        return PYGEN_ERROR;
+    *result = Py_NewRef(self->future);
+    return PYGEN_NEXT;
+}
+
+/* The same for those who iterate. */
+static PyObject *link_next(Link *self)
+{
+    PyObject *result;
+    if (link_step(self, NULL, &result) == PYGEN_RETURN)
+        Py_CLEAR(result);
+    return result;
+}
+
+static PyMethodDef link_methods[] = {
+    {"on_readable", (PyCFunction)link_on_readable, METH_NOARGS, "Reads, checks, steps the task that waits."},
+    {"send", (PyCFunction)link_send, METH_O, "Sends a message; what did not fit, or None."},
+    {NULL},
+};
+
+static PyType_Slot link_slots[] = {
+    {Py_tp_doc, "Link(cutter, fd, future, finished): awaited, it is one message."},
+    {Py_tp_init, link_init},
+    {Py_tp_dealloc, link_dealloc},
+    {Py_tp_methods, link_methods},
+    {Py_tp_iter, link_itself},
+    {Py_tp_iternext, link_next},
+    {Py_am_await, link_itself},
+    {Py_am_send, link_step},
+    {0, NULL},
+};
+
+static PyType_Spec link_spec = {"native.Link", sizeof(Link), 0, Py_TPFLAGS_DEFAULT, link_slots};
+
 static PyMethodDef methods[] = {
     {"frame", frame, METH_O, "A masked binary frame."},
     {"append_frame", append_frame, METH_VARARGS, "Appends one to a bytearray."},
@@ -422,10 +588,13 @@ PyMODINIT_FUNC PyInit_native(void)
 {
     PyObject *module = PyModule_Create(&definition);
     checker_type = (PyTypeObject *)PyType_FromSpec(&checker_spec);
-    PyObject *cutter_type = PyType_FromSpec(&cutter_spec);
-    if (module == NULL || checker_type == NULL || cutter_type == NULL ||
+    cutter_type = (PyTypeObject *)PyType_FromSpec(&cutter_spec);
+    PyObject *link_type = PyType_FromSpec(&link_spec);
+    blocking = PyUnicode_InternFromString("_asyncio_future_blocking");
+    if (module == NULL || checker_type == NULL || cutter_type == NULL || link_type == NULL || blocking == NULL ||
         PyModule_AddObjectRef(module, "Checker", (PyObject *)checker_type) < 0 ||
-        PyModule_AddObjectRef(module, "Cutter", cutter_type) < 0)
+        PyModule_AddObjectRef(module, "Cutter", (PyObject *)cutter_type) < 0 ||
+        PyModule_AddObjectRef(module, "Link", link_type) < 0)
         return NULL;
     return module;
 }
