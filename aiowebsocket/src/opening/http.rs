@@ -2,6 +2,7 @@
 //! and the accept value of RFC 6455 1.3.
 
 use std::fmt;
+use std::io::BufRead as _;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -281,7 +282,7 @@ impl HeadReader {
         let (mut begin, mut line) = (0, 0);
         let mut before = &self.head[self.line_start..];
         let pushed = loop {
-            let Some(length) = fitting[line..].iter().position(|&b| b == b'\n') else {
+            let Some(length) = line_length(&fitting[line..]) else {
                 break if fitting.len() < bytes.len() { Err(HeadOverflow::Bytes) } else { Ok(None) };
             };
             let is_blank = match length {
@@ -317,6 +318,14 @@ impl HeadReader {
         }
         pushed
     }
+}
+
+/// How long the line is that these bytes begin with; none where it does not end in them.
+fn line_length(mut bytes: &[u8]) -> Option<usize> {
+    // The system's search for a byte, which one at a time takes twice as many instructions.
+    let line = bytes;
+    let length = bytes.skip_until(b'\n').expect("bytes in memory can be read").checked_sub(1)?;
+    (line[length] == b'\n').then_some(length)
 }
 
 /// Why a complete head was not taken.

@@ -157,9 +157,6 @@ pub struct Connection {
     pub(super) deflate: Option<Box<PerMessageDeflate>>,
     /// Whether the message that is arriving is compressed.
     pub(super) inflating: bool,
-    /// Messages below this length may be taken by [`plain_message`](Self::plain_message): what the limits and a 16-bit length
-    /// allow, and none for a server, whose input is masked.
-    plain_below: usize,
     /// The check of the text message that is arriving.
     pub(super) text: utf8::Incremental,
     pub(super) output: Output,
@@ -217,17 +214,18 @@ impl Connection {
         if !leftover.is_empty() {
             input.append(leftover);
         }
+        // What `plain_message` may take: what the limits and a 16-bit length allow, and none for a server, whose input is masked.
         let plain = config.max_frame.min(config.max_message).min(u64::from(u16::MAX));
+        let plain_below = match role {
+            Role::Client => u32::try_from(plain).expect("at most 65,535") + 1,
+            Role::Server => 0,
+        };
         Self {
             role,
-            plain_below: match role {
-                Role::Client => usize::try_from(plain).expect("at most 65,535") + 1,
-                Role::Server => 0,
-            },
             reading: Reading::Header,
             input,
             want: MAX_HEADER,
-            assembler: Assembler::default(),
+            assembler: Assembler::new(plain_below),
             secure: None,
             deflate: None,
             inflating: false,
@@ -562,7 +560,7 @@ impl Connection {
     /// the long way out of its hot code. Saves half of the instructions of a short message.
     #[inline(always)]
     pub fn plain_message(&mut self) -> Option<Incoming> {
-        if !matches!(self.reading, Reading::Header) || self.assembler.in_progress() {
+        if !matches!(self.reading, Reading::Header) {
             return None;
         }
         let bytes = self.input.bytes();
@@ -574,7 +572,7 @@ impl Connection {
             },
             _ => return None,
         };
-        if length >= self.plain_below {
+        if !self.assembler.lets_pass(length) {
             return None;
         }
         let payload = bytes.get(size..size + length)?;

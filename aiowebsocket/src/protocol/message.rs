@@ -34,9 +34,28 @@ pub(super) struct Assembler {
     /// Payload that the headers announced so far.
     announced: u64,
     fragments: u32,
+    /// Whole messages in one frame below this length pass it by: none while another is in progress, so that the hot way looks once.
+    passing_below: u32,
+    /// The same while none is in progress.
+    passing_limit: u32,
 }
 
 impl Assembler {
+    /// Without a message in progress. Whole messages shorter than this may pass it by.
+    pub(super) fn new(passing_below: u32) -> Self {
+        Self { passing_below, passing_limit: passing_below, ..Self::default() }
+    }
+
+    /// Whether a whole message of this length, in one frame, need not be judged by what is in progress.
+    #[inline]
+    pub(super) fn lets_pass(&self, length: usize) -> bool {
+        debug_assert!(
+            self.passing_below == 0 || !self.in_progress(),
+            "a whole message never interrupts another"
+        );
+        length < self.passing_below as usize
+    }
+
     /// Judges the opcode of a data frame by the message in progress (RFC 6455 5.4) and returns the kind of the message that the
     /// frame belongs to.
     #[inline]
@@ -91,14 +110,14 @@ impl Assembler {
 
     /// The payload of an admitted frame begins; its payload follows in [`push`](Self::push).
     pub(super) fn begin(&mut self, kind: Kind, header: &Header) {
-        self.kind = Some(kind);
+        self.begin_part(kind);
         self.announced += header.length;
         self.fragments += 1;
     }
 
     /// A frame of a message that is taken in parts begins: nothing of it is kept here but that it goes on.
     pub(super) fn begin_part(&mut self, kind: Kind) {
-        self.kind = Some(kind);
+        (self.kind, self.passing_below) = (Some(kind), 0);
     }
 
     /// The next bytes of the message, unmasked and checked. Memory grows with what arrived, not with what was announced.
@@ -112,7 +131,7 @@ impl Assembler {
     /// The last fragment is complete: the message is whole and stays readable until [`clear`](Self::clear).
     pub(super) fn finish(&mut self) {
         debug_assert!(self.in_progress(), "only a message in progress is finished");
-        self.kind = None;
+        (self.kind, self.passing_below) = (None, self.passing_limit);
         (self.announced, self.fragments) = (0, 0);
     }
 

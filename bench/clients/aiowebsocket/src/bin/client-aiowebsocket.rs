@@ -1,6 +1,7 @@
-//! This library, lent: `recv_ref` and borrowed payloads, without keep-alive, as most peers are.
+//! This library, lent: `recv_ref` and borrowed payloads, with what most peers have: no keep-alive, no limit on the time that opening
+//! takes, and no compression offered but where that is measured.
 
-use aiowebsocket::{MessageRef, WebSocket};
+use aiowebsocket::{MessageRef, OpenLimits, WebSocket};
 use harness::{Client, Mode, tls};
 
 struct Lent(WebSocket);
@@ -11,7 +12,11 @@ impl Client for Lent {
             Mode::Tls => aiowebsocket::connect(format!("wss://{addr}{path}").as_str()).tls(tls::config()),
             _ => aiowebsocket::connect(format!("ws://{addr}{path}").as_str()),
         };
-        Self(connect.no_keepalive().await.expect("the server accepts"))
+        let connect = if harness::mode() == Mode::Deflate { connect } else { connect.no_compression() };
+        let mut limits = OpenLimits::default();
+        limits.whole = None;
+        let connect = connect.no_keepalive().open_limits(limits);
+        Self(connect.await.expect("the server accepts"))
     }
 
     #[inline]
