@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::awaitable::AwaitableType;
+use crate::direct::{Function, Setter};
 use crate::operations::{Close, Closed, Once, Ping, Receive, Send, SendMany};
 
 /// Types and functions of Python that are needed while a connection runs.
@@ -14,7 +15,9 @@ pub(crate) struct Globals {
     /// `asyncio.Future`.
     pub(crate) future_type: Py<PyAny>,
     /// Its `remove_done_callback`, to be called with it: looked up each time it took 130 instructions more.
-    pub(crate) remove_done_callback: Py<PyAny>,
+    pub(crate) remove_done_callback: Function,
+    /// Its `_asyncio_future_blocking`, by which a task knows that it is to wait for it.
+    pub(crate) blocking: Setter,
     /// A future that is done, of no event loop: what a task is woken with.
     pub(crate) finished: Py<PyAny>,
     /// The module with the exceptions.
@@ -37,7 +40,8 @@ impl Globals {
             let future_type = py.import("asyncio")?.getattr("Future")?;
             Ok::<_, PyErr>(Self {
                 task_type: py.import("asyncio")?.getattr("Task")?.unbind(),
-                remove_done_callback: future_type.getattr("remove_done_callback")?.unbind(),
+                remove_done_callback: Function::new(future_type.getattr("remove_done_callback")?),
+                blocking: Setter::new(&future_type, "_asyncio_future_blocking")?,
                 future_type: future_type.unbind(),
                 finished: py.import("aiowebsocket._finished")?.getattr("FINISHED")?.unbind(),
                 exceptions: py.import("aiowebsocket.exceptions")?.into_any().unbind(),

@@ -18,6 +18,7 @@ mod connection;
 mod context;
 mod cork;
 mod destination;
+mod direct;
 mod engine;
 mod errors;
 #[cfg(feature = "for-tests")]

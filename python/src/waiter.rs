@@ -18,7 +18,7 @@ use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBool, PyCFunction, PyDict, PyList, PyTuple};
 
 use crate::context;
 use crate::gil::GilCell;
@@ -83,7 +83,7 @@ impl Waiter {
             Some(future) => future.into_bound(py),
             None => self.make(event_loop)?,
         };
-        future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
+        Globals::get(py).blocking.set(&future, &PyBool::new(py, true))?;
         self.0.borrow(py).state = State::Parked;
         Ok(future)
     }
@@ -205,7 +205,7 @@ fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
 #[inline]
 fn is_taken_out(future: &Bound<'_, PyAny>, wakeup: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = future.py();
-    Globals::get(py).remove_done_callback.bind(py).call1((future, wakeup))?.is_truthy()
+    Globals::get(py).remove_done_callback.call(future, wakeup)?.is_truthy()
 }
 
 /// What steps the task that waits for a future, taken out of it; none where anybody else does, or nobody.
