@@ -53,7 +53,8 @@ impl Growing {
         let object = std::mem::replace(&mut self.object, empty);
         self.size = 0;
         // SAFETY: the only reference is ours (the invariant). On failure `self` holds empty bytes.
-        self.object = unsafe { resized(py, object, length)? }.unbind();
+        let object = unsafe { resized(py, object, length)? }.unbind();
+        drop(std::mem::replace(&mut self.object, object).into_bound(py));
         self.size = size;
         Ok(())
     }

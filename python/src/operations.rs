@@ -17,6 +17,7 @@ use crate::gil::GilCell;
 use crate::globals::Globals;
 use crate::payload;
 use crate::pump::Written;
+use crate::raw::dropping;
 use crate::waiter::State as Wait;
 
 /// What a receiver gets.
@@ -115,7 +116,7 @@ impl Receive {
         let state = self.connection.get().waiter.leave(py);
         let timer = self.timer.borrow(py).take();
         if let Some(timer) = timer {
-            timer.bind(py).call_method0(intern!(py, "cancel"))?;
+            timer.into_bound(py).call_method0(intern!(py, "cancel"))?;
         }
         Ok(state)
     }
@@ -170,6 +171,7 @@ impl Receive {
 impl Operation for Receive {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Receive";
     const CALL: &'static str = "recv()";
+    const DROPS: bool = false;
 
     fn awaitable_type(globals: &Globals) -> &AwaitableType {
         &globals.receive
@@ -257,7 +259,7 @@ impl Future {
         let py = future.py();
         future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
         let old = self.0.borrow(py).replace(future.clone().unbind());
-        drop(old);
+        drop(old.map(|old| old.into_bound(py)));
         Ok(Step::Wait(future))
     }
 
@@ -350,7 +352,7 @@ impl Send {
         }
         let waits = Connection::write(connection)? != Written::All;
         if waits {
-            Connection::settle(connection, None)?;
+            dropping(|| Connection::settle(connection, None))?;
         }
         Ok(waits)
     }
@@ -359,6 +361,7 @@ impl Send {
 impl Operation for Send {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Send";
     const CALL: &'static str = "send()";
+    const DROPS: bool = false;
 
     fn awaitable_type(globals: &Globals) -> &AwaitableType {
         &globals.send
@@ -378,7 +381,7 @@ impl Operation for Send {
         }
         if Self::queue(connection, self.message.bind(py), self.how)? {
             self.is_queued.set(true);
-            return self.future.wait(Connection::wait_sent(connection)?);
+            return self.future.wait(dropping(|| Connection::wait_sent(connection))?);
         }
         Ok(none(py))
     }

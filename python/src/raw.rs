@@ -6,7 +6,7 @@ use std::ffi::{CStr, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{null, null_mut};
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
@@ -169,6 +169,12 @@ pub(crate) fn guarded<R>(failed: R, body: impl FnOnce(Python<'_>) -> PyResult<R>
 pub(crate) unsafe fn called<R>(failed: R, body: impl FnOnce(Python<'_>) -> PyResult<R>) -> R {
     // SAFETY: the caller's word.
     caught(unsafe { Python::assume_attached() }, body).unwrap_or(failed)
+}
+
+/// Inside of [`called`]: a body that may drop a `Py`.
+#[cold]
+pub(crate) fn dropping<R>(body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+    Python::try_attach(|_| body()).unwrap_or_else(|| Err(PyRuntimeError::new_err("the interpreter is ending")))
 }
 
 /// The body's result; none where it failed, and the exception is set.

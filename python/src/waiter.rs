@@ -66,7 +66,7 @@ impl Waiter {
             return Ok(false);
         }
         let future = self.0.borrow(py).future.as_ref().map(|future| future.clone_ref(py));
-        future.map_or(Ok(false), |future| is_done(future.bind(py)).map(|is_done| !is_done))
+        future.map_or(Ok(false), |future| is_done(&future.into_bound(py)).map(|is_done| !is_done))
     }
 
     #[inline]
@@ -109,7 +109,10 @@ impl Waiter {
             (state, left)
         };
         // Dropped without the borrow: what is dropped may run anything.
-        drop(left);
+        if let Some((future, known)) = left {
+            drop(future.map(|future| future.into_bound(py)));
+            drop(known.map(|known| (known.wakeup.into_bound(py), known.context.into_bound(py))));
+        }
         state
     }
 
