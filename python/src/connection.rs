@@ -165,6 +165,11 @@ impl State {
         Ok(part)
     }
 
+    /// Whether there is nothing to be given away.
+    fn is_quiet(&self) -> bool {
+        !self.has_ended && self.backlog.is_empty() && self.pump.has_nothing()
+    }
+
     fn backlog_has_room(&self) -> bool {
         self.backlog_size < self.pump.machine.config().max_backlog
     }
@@ -185,9 +190,13 @@ impl Connection {
     /// The callback for a socket that can be read, and the loop behind it.
     fn read_on(slf: &Bound<'_, Self>, mut may_read: bool) -> PyResult<()> {
         let py = slf.py();
-        let mut began = Some(slf.get().state.borrow(py).turn.begin());
+        let (mut began, mut is_quiet) = {
+            let mut state = slf.get().state.borrow(py);
+            (Some(state.turn.begin()), state.is_quiet())
+        };
         let delivered = loop {
-            let delivered = Self::deliver(slf)?;
+            let delivered =
+                if std::mem::take(&mut is_quiet) { Delivered::All } else { Self::deliver(slf)? };
             if delivered != Delivered::All || !may_read {
                 break delivered;
             }

@@ -112,9 +112,23 @@ impl Pump {
     }
 
     /// Goes on until there is a message, the end, or nothing more to go on with.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn advance(&mut self, py: Python<'_>) -> PyResult<Next> {
-        if self.found.is_some() || self.part.is_some() {
+        if self.found.is_some() {
+            return Ok(Next::Message);
+        }
+        if self.has_nothing() { Ok(Next::Read) } else { self.advance_reading(py) }
+    }
+
+    /// Whether nothing was read that was not taken. Of five times that an echo asks for a message there is none three times.
+    #[inline(always)]
+    pub(crate) fn has_nothing(&self) -> bool {
+        self.machine.has_nothing() && self.found.is_none() && self.part.is_none()
+    }
+
+    #[inline(never)]
+    fn advance_reading(&mut self, py: Python<'_>) -> PyResult<Next> {
+        if self.part.is_some() {
             return Ok(Next::Message);
         }
         match self.machine.plain_message() {
@@ -122,7 +136,6 @@ impl Pump {
                 self.found = Some(incoming);
                 Ok(Next::Message)
             }
-            None if self.machine.has_nothing() => Ok(Next::Read),
             None => self.advance_judging(py),
         }
     }

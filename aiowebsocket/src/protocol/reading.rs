@@ -60,8 +60,8 @@ impl Connection {
     /// round trip, and need not go the long way to hear it.
     #[inline]
     pub fn has_nothing(&self) -> bool {
-        matches!(self.reading, Reading::Header)
-            && self.input.is_empty()
+        self.input.is_empty()
+            && matches!(self.reading, Reading::Header)
             && self.assembler.is_clear()
             && self.secure.as_ref().is_none_or(|secure| !secure.has_unopened() && !secure.is_over())
             && self.deflate.is_none()
