@@ -27,6 +27,7 @@ use crate::globals::Globals;
 use crate::opening::Opened;
 use crate::operations::{Beginning, Close, Closed, How, Once, Ping, Receive, Send, SendMany, Wants};
 use crate::pump::{Next, Pump, Read, Written};
+use crate::raw::dropping;
 use crate::settings::Settings;
 use crate::streams;
 use crate::turn::Turn;
@@ -187,8 +188,8 @@ impl State {
 }
 
 impl Connection {
-    /// The callback for a socket that can be read, and the loop behind it.
-    fn read_on(slf: &Bound<'_, Self>, mut may_read: bool) -> PyResult<()> {
+    /// The callback for a socket that can be read, and the loop behind it. What drops a `Py` here says so, see [`called`](crate::raw::called).
+    pub(crate) fn read_on(slf: &Bound<'_, Self>, mut may_read: bool) -> PyResult<()> {
         let py = slf.py();
         let (mut began, mut is_quiet) = {
             let mut state = slf.get().state.borrow(py);
@@ -287,8 +288,9 @@ impl Connection {
         // Who waits for room may be the one who is to take the cork out.
         let is_corked = state.corks > 0 && state.senders.is_empty();
         let holds_back = is_corked && state.pump.machine.queued() < WRITE_AHEAD;
+        let needs_no_write = holds_back || state.pump.has_written();
         drop(state);
-        let written = if holds_back { Written::All } else { Self::write(slf)? };
+        let written = if needs_no_write { Written::All } else { Self::write(slf)? };
         let mut state = slf.get().state.borrow(py);
         if state.pump.machine.ending().is_some() && !state.has_ended {
             // What came before the end is given away first.
@@ -298,7 +300,7 @@ impl Connection {
         }
         if state.has_ended {
             drop(state);
-            return Self::release(slf);
+            return dropping(|| Self::release(slf));
         }
         let wants_writes = written == Written::Blocked;
         let wants_reads = reads.unwrap_or(state.watches_reads);
@@ -308,9 +310,11 @@ impl Connection {
             || !state.pings.is_empty();
         if needs_loop {
             drop(state);
-            Self::ask_calls(slf, wants_reads, wants_writes)?;
-            Self::tell_senders(slf)?;
-            Self::tell_pings(slf)?;
+            dropping(|| {
+                Self::ask_calls(slf, wants_reads, wants_writes)?;
+                Self::tell_senders(slf)?;
+                Self::tell_pings(slf)
+            })?;
             state = slf.get().state.borrow(py);
         }
         let next = state.pump.machine.next_timeout();
@@ -320,7 +324,7 @@ impl Connection {
             (Some(_), None) => false,
         };
         drop(state);
-        if is_armed { Ok(()) } else { Self::arm(slf) }
+        if is_armed { Ok(()) } else { dropping(|| Self::arm(slf)) }
     }
 
     /// Writes what is queued, as far as it can be.
@@ -762,10 +766,6 @@ impl Connection {
     /// What is there of a message: whether it is text, the bytes, and whether the message ends with them.
     fn _recv_part<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         Self::receive(slf, Wants::Part, None, None)
-    }
-
-    fn _on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::read_on(slf, true)
     }
 
     fn _on_turn(slf: &Bound<'_, Self>) -> PyResult<()> {

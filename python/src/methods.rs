@@ -1,4 +1,4 @@
-//! `recv()` and `send()` as plain C functions: through `#[pymethods]` their arguments alone cost more than a short message does.
+//! `recv()`, `send()` and the callback of a socket that can be read as plain C functions: through `#[pymethods]` their arguments alone cost more than a short message does.
 #![expect(unsafe_code, reason = "methods made of C functions")]
 
 use std::ptr::null_mut;
@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::globals::Globals;
 use crate::operations::{How, Send, Wants};
 use crate::payload;
-use crate::raw::{Arguments, add_method, called, fast_method};
+use crate::raw::{Arguments, add_method, called, fast_method, method};
 
 /// Adds them to `Connection`, or to a class derived from it: CPython calls a method without detours where the object is of exactly
 /// the class that the method was made for.
@@ -38,7 +38,19 @@ pub(crate) fn add_to(kind: &Bound<'_, PyType>) -> PyResult<()> {
         ``plain`` leaves it uncompressed: for secrets beside text that somebody else chose, whose length would tell them.\n\
         The message is taken whole at once, and the call returns when its bytes have left for the socket.\n\
         Cancelling neither withdraws nor doubles it. Raises ``ConnectionClosed``.",
-    )
+    )?;
+    add_method(kind, method(c"_on_readable", on_readable, ffi::METH_NOARGS), c"The socket can be read.")
+}
+
+unsafe extern "C" fn on_readable(slf: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    let body = |py: Python<'_>| {
+        // SAFETY: a method of `Connection`, which CPython calls with one.
+        let connection = unsafe { connection(py, slf) };
+        Connection::read_on(&connection, true)?;
+        Ok(py.None().into_ptr())
+    };
+    // SAFETY: CPython calls this.
+    unsafe { called(null_mut(), body) }
 }
 
 unsafe extern "C" fn recv(

@@ -372,6 +372,12 @@ impl Pump {
         Written::All
     }
 
+    /// Whether a write has nothing to do.
+    #[inline]
+    pub(crate) fn has_written(&self) -> bool {
+        matches!(self.wire, Wire::Socket(_)) && !self.machine.wants_write() && !self.machine.shuts_first()
+    }
+
     /// The socket takes no more bytes. What the peer sent before may still be read, its Close frame among it, so
     /// the connection goes on until reading ends too.
     #[cold]

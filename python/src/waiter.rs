@@ -44,6 +44,24 @@ struct Step {
     context: Py<PyAny>,
 }
 
+/// The same in use.
+struct BoundStep<'py> {
+    wakeup: Bound<'py, PyAny>,
+    context: Bound<'py, PyAny>,
+}
+
+impl Step {
+    fn into_bound(self, py: Python<'_>) -> BoundStep<'_> {
+        BoundStep { wakeup: self.wakeup.into_bound(py), context: self.context.into_bound(py) }
+    }
+}
+
+impl BoundStep<'_> {
+    fn unbind(self) -> Step {
+        Step { wakeup: self.wakeup.unbind(), context: self.context.unbind() }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum State {
     #[default]
@@ -109,9 +127,8 @@ impl Waiter {
             (state, left)
         };
         // Dropped without the borrow: what is dropped may run anything.
-        if let Some((future, known)) = left {
-            drop(future.map(|future| future.into_bound(py)));
-            drop(known.map(|known| (known.wakeup.into_bound(py), known.context.into_bound(py))));
+        if let Some(left) = left {
+            drop_all(py, left);
         }
         state
     }
@@ -123,25 +140,25 @@ impl Waiter {
             parking.state = State::Woken;
             (parking.future.as_ref().map(|future| future.clone_ref(py)), parking.known.take())
         };
-        let Some(future) = future else { return Ok(()) };
-        let future = future.bind(py);
+        let Some(future) = future.map(|future| future.into_bound(py)) else { return Ok(()) };
+        let known = known.map(|step| step.into_bound(py));
         let step = match known {
-            Some(step) if is_taken_out(future, step.wakeup.bind(py))? => step,
-            _ => match find(future)? {
+            Some(step) if is_taken_out(&future, &step.wakeup)? => step,
+            _ => match find(&future)? {
                 Some(step) => step,
-                None => return self.conclude(future),
+                None => return self.conclude(&future),
             },
         };
         // The task asks what it is given for a result, and a future of its own kind without a call.
         match context::call_in(
-            step.context.bind(py),
-            step.wakeup.bind(py),
+            &step.context,
+            &step.wakeup,
             Globals::get(py).finished.bind(py),
         ) {
             Ok(()) => {
                 let mut parking = self.0.borrow(py);
                 if parking.state == State::Parked && parking.known.is_none() {
-                    parking.known = Some(step);
+                    parking.known = Some(step.unbind());
                 }
                 Ok(())
             }
@@ -150,7 +167,7 @@ impl Waiter {
                 let keywords = PyDict::new(py);
                 keywords.set_item(intern!(py, "context"), step.context)?;
                 future.call_method(intern!(py, "add_done_callback"), (step.wakeup,), Some(&keywords))?;
-                self.conclude(future)
+                self.conclude(&future)
             }
             Err(error) => Err(error),
         }
@@ -166,7 +183,7 @@ impl Waiter {
             parking.state = State::TimedOut;
             parking.future.as_ref().map(|future| future.clone_ref(py))
         };
-        future.map_or(Ok(()), |future| self.conclude(future.bind(py)))
+        future.map_or(Ok(()), |future| self.conclude(&future.into_bound(py)))
     }
 
     /// Has the event loop call the one who waits in its next turn, unless it does already because that one was cancelled.
@@ -177,7 +194,7 @@ impl Waiter {
             let mut parking = self.0.borrow(py);
             (parking.future.take(), parking.known.take())
         };
-        drop(left);
+        drop_all(py, left);
         if !is_done(future)? {
             future.call_method1(intern!(py, "set_result"), (py.None(),))?;
         }
@@ -200,6 +217,13 @@ impl Waiter {
     }
 }
 
+/// Lets go of what was kept, object by object: pyo3 is not told that this thread holds the interpreter's lock.
+#[cold]
+fn drop_all(py: Python<'_>, (future, known): (Option<Py<PyAny>>, Option<Step>)) {
+    drop(future.map(|future| future.into_bound(py)));
+    drop(known.map(|step| step.into_bound(py)));
+}
+
 fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     future.call_method0(intern!(future.py(), "done"))?.is_truthy()
 }
@@ -213,7 +237,7 @@ fn is_taken_out(future: &Bound<'_, PyAny>, wakeup: &Bound<'_, PyAny>) -> PyResul
 
 /// What steps the task that waits for a future, taken out of it; none where anybody else does, or nobody.
 #[cold]
-fn find(future: &Bound<'_, PyAny>) -> PyResult<Option<Step>> {
+fn find<'py>(future: &Bound<'py, PyAny>) -> PyResult<Option<BoundStep<'py>>> {
     let callbacks = future.getattr(intern!(future.py(), "_callbacks"))?;
     let Ok(callbacks) = callbacks.cast_into::<PyList>() else { return Ok(None) };
     if callbacks.len() != 1 {
@@ -222,7 +246,7 @@ fn find(future: &Bound<'_, PyAny>) -> PyResult<Option<Step>> {
     let (wakeup, context) =
         callbacks.get_item(0)?.cast_into::<PyTuple>()?.extract::<(Bound<'_, PyAny>, _)>()?;
     let is_task = steps_exact_task(&wakeup) && is_taken_out(future, &wakeup)?;
-    Ok(is_task.then(|| Step { wakeup: wakeup.unbind(), context }))
+    Ok(is_task.then_some(BoundStep { wakeup, context }))
 }
 
 /// Whether this is the wake-up function of an `asyncio.Task` of the C implementation, and not of a class derived from it.
