@@ -79,6 +79,8 @@ enum State {
 struct Object<T> {
     head: ffi::PyObject,
     state: Cell<State>,
+    /// The collector knows it.
+    is_tracked: Cell<bool>,
     operation: ManuallyDrop<T>,
 }
 
@@ -149,6 +151,7 @@ impl AwaitableType {
                 return Err(PyErr::fetch(py));
             }
             (&raw mut (*object).state).write(Cell::new(State::New));
+            (&raw mut (*object).is_tracked).write(Cell::new(false));
             (&raw mut (*object).operation).write(ManuallyDrop::new(operation));
             Ok(Bound::from_owned_ptr(py, object.cast()))
         }
@@ -207,13 +210,12 @@ fn reused(call: &str) -> PyErr {
 /// Lets the collector know of an object that waits: only such a one can be part of a cycle for long.
 ///
 /// # Safety
-/// `slf` is an `Object`.
-unsafe fn track(slf: *mut ffi::PyObject) {
-    // SAFETY: an object of a type with the collector's head.
-    unsafe {
-        if ffi::PyObject_GC_IsTracked(slf) == 0 {
-            ffi::PyObject_GC_Track(slf.cast());
-        }
+/// `slf` is `this`.
+#[inline]
+unsafe fn track<T>(slf: *mut ffi::PyObject, this: &Object<T>) {
+    if !this.is_tracked.replace(true) {
+        // SAFETY: an object of a type with the collector's head, which the collector does not know: nobody else tells it.
+        unsafe { ffi::PyObject_GC_Track(slf.cast()) };
     }
 }
 
@@ -230,7 +232,7 @@ unsafe extern "C" fn am_send<T: Operation>(
             Step::Done(value) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
             Step::Wait(value) => {
                 // SAFETY: as above.
-                unsafe { track(slf) };
+                unsafe { track(slf, this) };
                 (ffi::PySendResult::PYGEN_NEXT, value.into_ptr())
             }
         })
@@ -260,7 +262,7 @@ unsafe extern "C" fn next<T: Operation>(slf: *mut ffi::PyObject) -> *mut ffi::Py
             }
             Step::Wait(value) => {
                 // SAFETY: as above.
-                unsafe { track(slf) };
+                unsafe { track(slf, this) };
                 Ok(value.into_ptr())
             }
         }
@@ -278,7 +280,7 @@ unsafe extern "C" fn send<T: Operation>(
             Step::Done(value) => Err(PyStopIteration::new_err((value.unbind(),))),
             Step::Wait(value) => {
                 // SAFETY: as above.
-                unsafe { track(slf) };
+                unsafe { track(slf, this) };
                 Ok(value.into_ptr())
             }
         }
@@ -342,11 +344,11 @@ unsafe extern "C" fn deallocate<T: Operation>(slf: *mut ffi::PyObject) {
     // SAFETY: CPython calls this once, for an object of this type that nobody holds, in a thread that holds the interpreter's lock. The collector
     // forgets it first; what is freed is what was made, and the type was held by its object.
     unsafe {
-        if ffi::PyObject_GC_IsTracked(slf) != 0 {
+        let this: *mut Object<T> = slf.cast();
+        if (*this).is_tracked.get() {
             ffi::PyObject_GC_UnTrack(slf.cast());
         }
         let kind = ffi::Py_TYPE(slf);
-        let this: *mut Object<T> = slf.cast();
         let state = (*this).state.get();
         let py = Python::assume_attached();
         let body = AssertUnwindSafe(|| {
