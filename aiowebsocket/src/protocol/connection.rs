@@ -643,7 +643,7 @@ impl Connection {
         };
         self.pong_ahead = self.pong_ahead.saturating_sub(n);
         self.deadlines.wrote(n);
-        if !self.wants_write() {
+        if self.role == Role::Server && !self.wants_write() {
             self.state.all_written();
         }
         n
