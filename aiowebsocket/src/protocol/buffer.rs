@@ -47,11 +47,13 @@ thread_local! {
 }
 
 /// The smallest class of at least `size` bytes, or the largest.
+#[inline]
 fn class_of(size: usize) -> u8 {
     (0..CLASSES - 1).find(|class| SMALLEST << class >= size).unwrap_or(CLASSES - 1)
 }
 
 /// Memory of at least `size` bytes, zeroed or used before; its length is its capacity.
+#[inline]
 pub(super) fn take(size: usize) -> Vec<u8> {
     if size > LARGEST {
         return vec![0; size];
@@ -63,6 +65,7 @@ pub(super) fn take(size: usize) -> Vec<u8> {
 }
 
 /// Gives pooled memory back, whole; other memory is freed.
+#[inline]
 pub(super) fn give(memory: Vec<u8>) {
     let size = memory.len();
     let class = (size / SMALLEST).trailing_zeros();
@@ -138,6 +141,7 @@ impl Buffer {
 
     /// Room to read into, at the end of what waits: never empty, and enough that `want` bytes can wait in a row.
     /// At most that much or the largest pooled buffer is ever taken, whatever a peer sends.
+    #[inline]
     pub(crate) fn space(&mut self, want: usize) -> &mut [u8] {
         let want = want.max(self.len() + 1);
         if self.is_empty() {
@@ -189,6 +193,7 @@ impl Buffer {
     }
 
     /// The connection is going to wait: gives the memory back, keeping a small rest in memory of its own size.
+    #[inline]
     pub(crate) fn park(&mut self) {
         if self.is_empty() {
             self.settle();
@@ -261,7 +266,7 @@ impl Buffer {
     }
 
     /// Other memory, of at least `size` bytes.
-    #[inline(never)]
+    #[inline]
     fn replace(&mut self, size: usize) {
         if !self.memory.is_empty() {
             give(std::mem::take(&mut self.memory));
@@ -269,7 +274,7 @@ impl Buffer {
         self.memory = take(size);
     }
 
-    #[inline(never)]
+    #[inline]
     fn release(&mut self) {
         self.adapt();
         give(std::mem::take(&mut self.memory));
@@ -297,6 +302,7 @@ impl Buffer {
 
     /// Learns from how far the memory was used: full to the end asks for four times the size, and eight uses in a
     /// row of less than a quarter ask for half.
+    #[inline]
     fn adapt(&mut self) {
         if self.end == usize::from(self.front) {
         } else if self.end == self.memory.len() {

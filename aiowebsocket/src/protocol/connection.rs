@@ -260,6 +260,7 @@ impl Connection {
     // ---- in, from the network and the clock
 
     /// Room to read into; never empty. Report what was read with [`received`](Self::received).
+    #[inline]
     pub fn space(&mut self) -> &mut [u8] {
         match &mut self.secure {
             None => self.input.space(self.want),
@@ -669,6 +670,7 @@ impl Connection {
     }
 
     /// The face is going to wait for the peer: gives back all memory that is not needed for that.
+    #[inline]
     pub fn park(&mut self) {
         self.input.park();
         if let Some(secure) = &mut self.secure {
