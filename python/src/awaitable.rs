@@ -180,8 +180,8 @@ unsafe fn object<'a, T>(slf: *mut ffi::PyObject) -> &'a Object<T> {
 }
 
 impl<T: Operation> Object<T> {
-    /// One step.
-    #[inline]
+    /// One step. For `am_send` alone, of which it is a part: it is long, and its result is.
+    #[inline(always)]
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
         match self.state.get() {
             State::New => self.state.set(State::Running),
@@ -244,28 +244,36 @@ unsafe extern "C" fn am_send<T: Operation>(
     sent
 }
 
+/// The same for who takes the result as an exception: what the task is to be given; else null and the result, if there is one.
+fn go_on<T: Operation>(slf: *mut ffi::PyObject) -> (*mut ffi::PyObject, *mut ffi::PyObject) {
+    let mut value = null_mut();
+    // SAFETY: as the caller's caller, CPython, gave it; the value is not looked at.
+    match unsafe { am_send::<T>(slf, null_mut(), &raw mut value) } {
+        ffi::PySendResult::PYGEN_NEXT => (value, null_mut()),
+        ffi::PySendResult::PYGEN_RETURN => (null_mut(), value),
+        ffi::PySendResult::PYGEN_ERROR => (null_mut(), null_mut()),
+    }
+}
+
 unsafe extern "C" fn next<T: Operation>(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    let (yielded, result) = go_on::<T>(slf);
+    if result.is_null() {
+        return yielded;
+    }
     guarded(null_mut(), |py| {
-        // SAFETY: CPython calls this with an object of this type, which it holds meanwhile.
-        let this = unsafe { object::<T>(slf) };
-        match this.step(py)? {
-            // An iterator that ends without an exception has no value.
-            Step::Done(value) if value.is_none() => Ok(null_mut()),
-            // A tuple would be taken apart for the arguments of the exception.
-            Step::Done(value) if value.is_instance_of::<PyTuple>() => {
-                Err(PyStopIteration::new_err((value.unbind(),)))
-            }
-            Step::Done(value) => {
-                // SAFETY: sets the exception; the value is no tuple, as just seen, and no exception, which would be raised itself.
-                unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value.as_ptr()) };
-                Ok(null_mut())
-            }
-            Step::Wait(value) => {
-                // SAFETY: as above.
-                unsafe { track(slf, this) };
-                Ok(value.into_ptr())
-            }
+        // SAFETY: a new reference.
+        let value = unsafe { Bound::from_owned_ptr(py, result) };
+        // An iterator that ends without an exception has no value.
+        if value.is_none() {
+            return Ok(null_mut());
         }
+        // A tuple would be taken apart for the arguments of the exception.
+        if value.is_instance_of::<PyTuple>() {
+            return Err(PyStopIteration::new_err((value.unbind(),)));
+        }
+        // SAFETY: sets the exception; the value is no tuple, as just seen, and no exception, which would be raised itself.
+        unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value.as_ptr()) };
+        Ok(null_mut())
     })
 }
 
@@ -273,17 +281,14 @@ unsafe extern "C" fn send<T: Operation>(
     slf: *mut ffi::PyObject,
     _value: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
+    let (yielded, result) = go_on::<T>(slf);
+    if result.is_null() {
+        return yielded;
+    }
     guarded(null_mut(), |py| {
-        // SAFETY: CPython calls this with an object of this type, which it holds meanwhile.
-        let this = unsafe { object::<T>(slf) };
-        match this.step(py)? {
-            Step::Done(value) => Err(PyStopIteration::new_err((value.unbind(),))),
-            Step::Wait(value) => {
-                // SAFETY: as above.
-                unsafe { track(slf, this) };
-                Ok(value.into_ptr())
-            }
-        }
+        // SAFETY: a new reference.
+        let value = unsafe { Bound::from_owned_ptr(py, result) };
+        Err(PyStopIteration::new_err((value.unbind(),)))
     })
 }
 

@@ -196,8 +196,7 @@ impl Connection {
             (Some(state.turn.begin()), state.is_quiet())
         };
         let delivered = loop {
-            let delivered =
-                if std::mem::take(&mut is_quiet) { Delivered::All } else { Self::deliver(slf)? };
+            let delivered = if std::mem::take(&mut is_quiet) { Delivered::All } else { Self::deliver(slf)? };
             if delivered != Delivered::All || !may_read {
                 break delivered;
             }

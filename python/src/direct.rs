@@ -75,8 +75,7 @@ impl Function {
             // SAFETY: the function's own, with two arguments by position that are held meanwhile; a new reference, or null with an
             // exception set.
             return unsafe {
-                let result =
-                    vectorcall(self.function.as_ptr(), arguments.as_ptr(), 2, std::ptr::null_mut());
+                let result = vectorcall(self.function.as_ptr(), arguments.as_ptr(), 2, std::ptr::null_mut());
                 Bound::from_owned_ptr_or_err(py, result)
             };
         }

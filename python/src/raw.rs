@@ -174,7 +174,8 @@ pub(crate) unsafe fn called<R>(failed: R, body: impl FnOnce(Python<'_>) -> PyRes
 /// Inside of [`called`]: a body that may drop a `Py`.
 #[cold]
 pub(crate) fn dropping<R>(body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
-    Python::try_attach(|_| body()).unwrap_or_else(|| Err(PyRuntimeError::new_err("the interpreter is ending")))
+    Python::try_attach(|_| body())
+        .unwrap_or_else(|| Err(PyRuntimeError::new_err("the interpreter is ending")))
 }
 
 /// The body's result; none where it failed, and the exception is set.

@@ -150,11 +150,7 @@ impl Waiter {
             },
         };
         // The task asks what it is given for a result, and a future of its own kind without a call.
-        match context::call_in(
-            &step.context,
-            &step.wakeup,
-            Globals::get(py).finished.bind(py),
-        ) {
+        match context::call_in(&step.context, &step.wakeup, Globals::get(py).finished.bind(py)) {
             Ok(()) => {
                 let mut parking = self.0.borrow(py);
                 if parking.state == State::Parked && parking.known.is_none() {
