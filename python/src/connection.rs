@@ -220,7 +220,8 @@ impl Connection {
     }
 
     /// Gives away what was read: to the task that waits as long as it does, then to the backlog, so that pings behind messages
-    /// are answered.
+    /// are answered. For `read_on` alone, of which it is a part.
+    #[inline(always)]
     fn deliver(slf: &Bound<'_, Self>) -> PyResult<Delivered> {
         let py = slf.py();
         loop {
@@ -279,6 +280,12 @@ impl Connection {
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn deliver_apart(slf: &Bound<'_, Self>) -> PyResult<Delivered> {
+        Self::deliver(slf)
+    }
+
     /// After anything that may have moved the machine: writes, tells those who wait, and asks the event loop for what is needed next;
     /// `reads` says whether to watch for bytes, where that changes.
     pub(crate) fn settle(slf: &Bound<'_, Self>, reads: Option<bool>) -> PyResult<()> {
@@ -294,7 +301,7 @@ impl Connection {
         if state.pump.machine.ending().is_some() && !state.has_ended {
             // What came before the end is given away first.
             drop(state);
-            Self::deliver(slf)?;
+            Self::deliver_apart(slf)?;
             state = slf.get().state.borrow(py);
         }
         if state.has_ended {
@@ -350,7 +357,7 @@ impl Connection {
             let mut state = slf.get().state.borrow(py);
             let Some(memory) = state.pump.wire.memory() else { return Ok(Written::Broken) };
             memory.handed();
-            written = state.pump.write();
+            written = state.pump.write_apart();
         }
         let state = slf.get().state.borrow(py);
         Ok(if written == Written::All && state.pump.wire.in_flight() > 0 {
@@ -575,7 +582,7 @@ impl Connection {
             std::mem::take(&mut state.backlog)
         };
         drop(dropped);
-        Self::deliver(slf)?;
+        Self::deliver_apart(slf)?;
         Self::settle(slf, Some(true))
     }
 

@@ -168,7 +168,7 @@ impl Pump {
                 Step::End => {
                     if self.machine.tls_error().is_some() {
                         // The peer is told what is wrong, if it takes that at once.
-                        self.write();
+                        self.write_apart();
                     }
                     return Ok(Next::End);
                 }
@@ -334,8 +334,14 @@ impl Pump {
         self.machine.ping(now, &mut next_key)
     }
 
-    /// Writes until nothing waits, and shuts our side where that is our part.
-    #[inline]
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn write_apart(&mut self) -> Written {
+        self.write()
+    }
+
+    /// Writes until nothing waits, and shuts our side where that is our part. For `Connection::write` alone, of which it is a part.
+    #[inline(always)]
     pub(crate) fn write(&mut self) -> Written {
         while self.machine.wants_write() {
             if self.write_broken {
