@@ -15,7 +15,7 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 
 use super::backlog::Backlog;
 use super::counters::Counters;
@@ -25,6 +25,7 @@ use super::message::MessageRef;
 use super::message::{Data, Event, Message, Outgoing};
 use super::pipe::{Clock, Pipe};
 use crate::keys::next_key;
+use crate::protocol::buffer::LINE;
 use crate::protocol::copy::pieces;
 use crate::protocol::{CannotSend, CloseCode, Connection, Ending, Incoming, OpCode, Place, Step, UsageError};
 #[cfg(feature = "tokio")]
@@ -138,7 +139,11 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
                 Step::Read => ready!(self.poll_more(cx, None)),
                 Step::Into { len, .. } => {
                     let poured = self.machine.pour();
-                    grow(&mut self.large, len, poured.len());
+                    if self.large.is_empty() && !poured.is_empty() {
+                        begin(&mut self.large, len, poured.len());
+                    } else {
+                        grow(&mut self.large, len, poured.len());
+                    }
                     for piece in pieces(poured) {
                         self.large.extend_from_slice(piece);
                     }
@@ -759,6 +764,15 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
     }
 }
 
+/// Makes room for a message of `len` bytes in empty memory so that what is read straight into it, behind the first `poured` bytes, begins at a cache
+/// line, see [`LINE`].
+fn begin(memory: &mut BytesMut, len: usize, poured: usize) {
+    grow(memory, len + LINE, poured + LINE);
+    let front = memory.as_ptr().addr().wrapping_add(poured).wrapping_neg() % LINE;
+    memory.resize(front, 0);
+    memory.advance(front);
+}
+
 /// Makes room for `more` bytes of a message of `len` bytes in all.
 fn grow(memory: &mut BytesMut, len: usize, more: usize) {
     let have = memory.len();
@@ -772,6 +786,9 @@ fn grow(memory: &mut BytesMut, len: usize, more: usize) {
 mod tests {
     use std::time::Instant;
 
+    use bytes::BytesMut;
+
+    use super::{LINE, begin};
     use crate::protocol::{Config, Connection, Kind, Payload, Role, Step, pooled};
 
     #[expect(
@@ -828,6 +845,17 @@ mod tests {
         assert_eq!(connection.payload(second.place), b"c");
         connection.park();
         assert_eq!(pooled(), 2);
+    }
+
+    #[test]
+    fn what_is_read_straight_into_a_message_begins_at_a_line() {
+        for poured in [1, 10, 63, 64, 4096, (128 << 10) - 10] {
+            let mut memory = BytesMut::new();
+            begin(&mut memory, 1 << 20, poured);
+            assert!(memory.is_empty());
+            assert!(memory.capacity() >= 1 << 20);
+            assert_eq!((memory.as_ptr().addr() + poured) % LINE, 0, "{poured}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ const KEPT_LARGEST: usize = 9;
 /// as large as the largest buffer 16 bytes behind the beginning of a page, and the kernel copies to there from the beginning of
 /// another; on a processor that is slow at moving bytes to an address whose last 12 bits are a little larger (AMD's family 25), a
 /// read of 64 KiB took 50 µs there and 10 µs here.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
 /// A rest of at most this many bytes leaves the pooled buffer when its connection waits. Above it the copy would
 /// cost more than the memory is worth.
