@@ -92,7 +92,7 @@ bench-quick: ## this library, its peers and the floor, in some three minutes aft
 	@$(CARGO) --version
 	bench/run quick
 
-bench: ## every row and mode of the field, with latency, memory, footprints and charts, in under half an hour
+bench: ## every row and mode of the field, with latency, memory, footprints and charts, in half an hour, or three quarters of one on a slow machine
 	@$(CARGO) --version
 	bench/run full
 
