@@ -37,6 +37,11 @@ const KEPT_LARGEST: usize = 9;
 /// read of 64 KiB took 50 µs there and 10 µs here.
 pub(crate) const LINE: usize = 64;
 
+/// What a pooled buffer has behind it and never uses, so that memory which an allocator puts right behind it begins a [`LINE`] further into its page
+/// than it did, with the 16 bytes that glibc keeps of its own. Without it that is 16 bytes, and what copies from here to there (rustls, each record that it seals)
+/// is slow on the same processors: 24,600 cycles for a record of 16 KiB, 1,220 with it.
+const BEHIND: usize = LINE - 16;
+
 /// A rest of at most this many bytes leaves the pooled buffer when its connection waits. Above it the copy would
 /// cost more than the memory is worth.
 const PARKED: usize = 4 << 10;
@@ -52,7 +57,7 @@ fn class_of(size: usize) -> u8 {
     (0..CLASSES - 1).find(|class| SMALLEST << class >= size).unwrap_or(CLASSES - 1)
 }
 
-/// Memory of at least `size` bytes, zeroed or used before; its length is its capacity.
+/// Memory of at least `size` bytes, zeroed or used before; it is used as far as its length.
 #[inline]
 pub(super) fn take(size: usize) -> Vec<u8> {
     if size > LARGEST {
@@ -61,7 +66,11 @@ pub(super) fn take(size: usize) -> Vec<u8> {
     let class = class_of(size);
     // A thread that is ending has no pool any more; plain memory serves as well.
     let pooled = POOL.try_with(|pool| pool.borrow_mut()[usize::from(class)].pop()).ok().flatten();
-    pooled.unwrap_or_else(|| vec![0; SMALLEST << class])
+    pooled.unwrap_or_else(|| {
+        let mut memory = vec![0; (SMALLEST << class) + BEHIND];
+        memory.truncate(SMALLEST << class);
+        memory
+    })
 }
 
 /// Gives pooled memory back, whole; other memory is freed.
@@ -436,6 +445,16 @@ mod tests {
         drop(buffer.detach());
         assert!(output.hand_on(&mut buffer) && !buffer.is_bare());
         assert_eq!(buffer.space(0).as_ptr().addr() % LINE, 0);
+    }
+
+    #[test]
+    fn what_an_allocator_puts_behind_a_buffer_begins_a_line_further_into_its_page() {
+        for class in 0..CLASSES {
+            let memory = take(SMALLEST << class);
+            assert_eq!(memory.len(), SMALLEST << class);
+            // 16 bytes are the allocator's.
+            assert_eq!((memory.capacity() + 16) % 4096, LINE, "{} bytes", memory.len());
+        }
     }
 
     #[test]
