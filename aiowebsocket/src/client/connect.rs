@@ -215,17 +215,22 @@ mod sealed {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for Over<S> {
     type Stream = S;
 
-    async fn open<R: Outcome<Self::Stream>>(
-        mut self,
+    /// The machine is made before the future, as for [`Dial`].
+    fn open<R: Outcome<Self::Stream>>(
+        self,
         asked: Result<Asked, Error>,
         limits: OpenLimits,
         means: Means,
         config: Config,
-    ) -> Result<R, Error> {
-        let Asked { address, request } = asked?;
-        let machine = Box::new(Connecting::over(address, request, self.secure, limits, now()));
-        let opened = opening::over(machine, &mut self.stream, &means).await?;
-        Ok(R::of(self.stream, opened, config))
+    ) -> impl Future<Output = Result<R, Error>> + Send {
+        let Self { mut stream, secure } = self;
+        let machine = asked.map(|Asked { address, request }| {
+            Box::new(Connecting::over(address, request, secure, limits, now()))
+        });
+        async move {
+            let opened = opening::over(machine?, &mut stream, &means).await?;
+            Ok(R::of(stream, opened, config))
+        }
     }
 }
 

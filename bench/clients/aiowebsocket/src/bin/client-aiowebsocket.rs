@@ -1,5 +1,5 @@
-//! This library, lent: `recv_ref` and borrowed payloads, with what most peers have: no keep-alive, no limit on the time that opening
-//! takes, and no compression offered but where that is measured.
+//! This library, lent: `recv_ref` and borrowed payloads, with what most peers have: over the socket that the harness connects, no
+//! keep-alive, no limit on the time that opening takes, and no compression offered but where that is measured.
 
 use aiowebsocket::{MessageRef, OpenLimits, WebSocket};
 use harness::{Client, Mode, tls};
@@ -15,7 +15,7 @@ impl Client for Lent {
         let connect = if harness::mode() == Mode::Deflate { connect } else { connect.no_compression() };
         let mut limits = OpenLimits::default();
         limits.whole = None;
-        let connect = connect.no_keepalive().open_limits(limits);
+        let connect = connect.no_keepalive().open_limits(limits).through(harness::connect(addr).await);
         Self(connect.await.expect("the server accepts"))
     }
 
