@@ -36,8 +36,7 @@ check: ## the quick loop: format, lints, the machine alone, unit and spec cases,
 # Eight at a time whatever the cores: those of the tool wait for time limits more than they compute (71 s with two, 34 s with four, 18 s with eight).
 test: ## everything that is tested (but of the CPythons between the oldest and the newest one event loop each: python-test has them whole)
 	@$(CARGO) --version
-	peers/install
-	conformance/install
+	peers/install & peers=$$!; conformance/install && wait $$peers
 	python/test brief
 	RUST_TEST_THREADS=8 $(CARGO) test $(ALL)
 	$(CARGO) test --manifest-path fuzz/Cargo.toml
