@@ -91,7 +91,7 @@ bench-quick: ## this library, its peers and the floor, in some three minutes aft
 	@$(CARGO) --version
 	bench/run quick
 
-bench: ## every row and mode of the field, with latency, memory, footprints and charts, in half an hour, or three quarters of one on a slow machine
+bench: ## every row and mode of the field, with latency, memory, footprints and charts, in half an hour
 	@$(CARGO) --version
 	bench/run full
 

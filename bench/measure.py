@@ -105,13 +105,17 @@ def progress(*words):
     print(time.strftime("%H:%M:%S"), *words, flush=True)
 
 
-def measure_times(servers, plan, rounds, rows):
-    """Interleaved: each round runs every client once a cell, beginning with another one each time.
+def measure_times(servers, plan, rounds, rows, fewest=None, minutes=None):
+    """Interleaved: each round runs every client once a cell, beginning with another one each time. Returns how many rounds there were:
+    with `minutes`, none begins after that time, but for the `fewest`.
 
     `plan` has for each cell a workload, a size, and the clients with their number of messages.
     """
+    began = time.monotonic()
     for turn in range(rounds):
         started = time.monotonic()
+        if minutes is not None and turn >= fewest and started - began > 60 * minutes:
+            return turn
         for at, (workload, size, clients) in enumerate(plan):
             clients = list(clients.items())
             first = (turn + at) % len(clients)
@@ -120,6 +124,7 @@ def measure_times(servers, plan, rounds, rows):
                 row = {field: said[field] for field in ("messages", "bytes", "wall_s", "cpu_s")}
                 rows.append(dict(row, what="time", round=turn, client=client, workload=workload, size=size, value=""))
         progress(f"round {turn + 1} of {rounds}: {time.monotonic() - started:.0f} s")
+    return rounds
 
 
 def measure_memory(program, clients, connections, size, rows, workload="memory"):

@@ -222,11 +222,11 @@ def footprint_table(rows):
     def of(workload, programs):
         got = {(row["what"], row["client"]): float(row["value"]) for row in rows if row["workload"] == workload}
         lines = [
-            [name, *(number(got[what, name]) for what in ("KiB", "crates", "build_cpu_s", "build_wall_s"))]
+            [name, *(number(got[what, name]) for what in ("KiB", "crates", "build_cpu_s"))]
             for name in programs
             if ("KiB", name) in got
         ]
-        return table(["", "program, KiB", "crates", "build, s of processor time", "build, s"], lines)
+        return table(["", "program, KiB", "crates", "build, s of processor time"], lines)
 
     return (
         "A program that connects, sends a line and receives one: `ws://` alone, no compression, as few features as that takes "
