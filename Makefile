@@ -8,7 +8,7 @@ ALL = --workspace --exclude aiowebsocket-python --exclude small --all-features
 PYTHON_ALL = -p aiowebsocket-python --features for-tests
 EXAMPLES = hyper axum reconnecting
 
-.PHONY: help demo check test python python-test python-package examples loom soak icount icount-record conformance fuzz bench bench-quick bench-python bench-deflate miri docs deny
+.PHONY: help demo check lint test python python-test python-package examples loom soak icount icount-record conformance fuzz bench bench-quick bench-python bench-deflate miri docs deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ check: ## the quick loop: format, lints, the machine alone, unit and spec cases,
 	$(CARGO) test -q -p small
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q $(ALL) --no-deps
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q $(PYTHON_ALL) --no-deps
+
+lint: ## lints that check has no time for: the fuzz workspace, and the extension by the limited API
+	@$(CARGO) --version
+	$(CARGO) clippy --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
+	$(CARGO) clippy -p aiowebsocket-python --features abi3 -- -D warnings
 
 # Eight at a time whatever the cores: those of the tool wait for time limits more than they compute (71 s with two, 34 s with four, 18 s with eight).
 test: ## everything that is tested (but of the CPythons between the oldest and the newest one event loop each: python-test has them whole)

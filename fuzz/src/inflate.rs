@@ -124,7 +124,7 @@ impl Inflating {
 
     /// What comes next refers to nothing before it.
     fn end_stream(&mut self) {
-        self.stream = Box::default();
+        *self.stream = Default::default();
         self.window = self.out.len();
         self.block = Some(Vec::new());
     }

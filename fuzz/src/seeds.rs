@@ -158,12 +158,12 @@ fn deflate() -> Vec<Vec<u8>> {
                 seed.extend([&connection[..], fragment_size].concat());
             }
             for turn in 0_u8..12 {
-                let how = turn % 4 | u8::from(turn > 8) << 2;
+                let how = (turn % 4) | (u8::from(turn > 8) << 2);
                 let length = if turn % 3 == 0 { 3 << 13 | 5000 } else { 5 << 13 | 150 };
                 let text = b"{\"price\":\"1";
                 let kind =
                     [1, 2, 0, 1, 3][usize::from(turn) % 5] | u8::try_from(text.len() << 2).expect("short");
-                seed.extend([how << 3 | turn % 5]);
+                seed.extend([(how << 3) | (turn % 5)]);
                 seed.extend(u16::to_be_bytes(length));
                 seed.push(kind);
                 seed.extend_from_slice(text);
