@@ -4,7 +4,7 @@
 //! ```text
 //!  bytes ─► buffer ─► connection ─► frame (header) ─► message (fragments), utf8 ─► Step::Message
 //!                          │ state (closing), deadline (time), error (whose fault → which close code)
-//!  bytes ◄─ output ◄── mask ◄──────────── Connection::send, ping, close; pongs by itself
+//!  bytes ◄─ output ◄── mask ◄──────────── sending: Connection::send, ping, close; pongs by itself
 //! ```
 //!
 //! [`Connection`] is the whole of it; its documentation tells the contract by which a face drives it.
@@ -27,20 +27,24 @@ mod message;
 mod output;
 mod reading;
 mod secure;
+mod sending;
 mod state;
+mod step;
 pub(crate) mod utf8;
 
 #[cfg(test)]
 pub(crate) use buffer::pooled;
 pub use close::{CloseCode, CloseFrame, MAX_REASON};
 pub use config::{Config, KeepAlive};
-pub use connection::{CannotSend, Connection, DESTINATION_ABOVE, Incoming, NotOpen, Place, Step};
+pub use connection::{Connection, DESTINATION_ABOVE};
 pub use deadline::Timeout;
 pub use error::{Ending, PeerError, UsageError};
 pub use frame::{Header, MAX_CONTROL, MAX_HEADER, OpCode};
 pub use mask::MaskKeys;
 pub use message::Kind;
 pub use output::{Output, Payload};
+pub use sending::{CannotSend, NotOpen};
+pub use step::{Incoming, Place, Step};
 
 /// Which end of a connection: the client masks what it sends, the server ends TCP first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,12 +5,14 @@ use std::ops::Range;
 
 use super::Role;
 use super::close::{CloseCode, CloseFrame};
-use super::connection::{Connection, Control, DESTINATION_ABOVE, Incoming, Place, Step};
+use super::connection::{Connection, DESTINATION_ABOVE};
 use super::error::PeerError;
 use super::frame::{Header, MAX_HEADER, OpCode};
 use super::mask;
 use super::message::{Assembler, Kind};
+use super::sending::Control;
 use super::state::Reply;
+use super::step::{Incoming, Place, Step};
 use super::utf8;
 use crate::trace;
 
