@@ -15,26 +15,19 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf as _, BytesMut};
-
 use super::backlog::Backlog;
 use super::counters::Counters;
+use super::destination::Destination;
 use super::error::Error;
 #[cfg(feature = "tokio")]
 use super::message::MessageRef;
 use super::message::{Data, Event, Message, Outgoing};
 use super::pipe::{Clock, Pipe};
 use crate::keys::next_key;
-use crate::protocol::buffer::LINE;
-use crate::protocol::copy::pieces;
 use crate::protocol::{CannotSend, CloseCode, Connection, Ending, Incoming, OpCode, Place, Step, UsageError};
 #[cfg(feature = "tokio")]
 use crate::protocol::{Kind, utf8};
 use crate::trace;
-
-/// A destination gets its whole memory at once up to this size; above it, memory doubles as bytes arrive, so that a
-/// header alone never takes more.
-const AT_ONCE: usize = 4 << 20;
 
 /// Queued bytes from which `feed` begins to write: what one write can usually put into a socket.
 const WRITE_AHEAD: usize = 128 << 10;
@@ -47,7 +40,7 @@ pub(crate) struct Driver<S, C> {
     pub(crate) stream: S,
     pub(crate) machine: Connection,
     /// The destination of a large message that is arriving.
-    large: BytesMut,
+    large: Destination,
     /// Messages that arrived while the caller waited for something else.
     backlog: Backlog,
     clock: C,
@@ -93,7 +86,7 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
             stream,
             machine,
             write_ahead,
-            large: BytesMut::new(),
+            large: Destination::default(),
             backlog,
             clock: C::default(),
             unflushed: false,
@@ -138,15 +131,7 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
             match step {
                 Step::Read => ready!(self.poll_more(cx, None)),
                 Step::Into { len, .. } => {
-                    let poured = self.machine.pour();
-                    if self.large.is_empty() && !poured.is_empty() {
-                        begin(&mut self.large, len, poured.len());
-                    } else {
-                        grow(&mut self.large, len, poured.len());
-                    }
-                    for piece in pieces(poured) {
-                        self.large.extend_from_slice(piece);
-                    }
+                    self.large.append(self.machine.pour(), len);
                     // The first bytes come through the read buffer: a header alone takes no memory.
                     match len - self.large.len() {
                         0 => {}
@@ -312,7 +297,7 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
     #[cold]
     fn cut(&mut self, incoming: Incoming) -> Message {
         let data = match incoming.place {
-            Place::Outside => Data::from(std::mem::take(&mut self.large).freeze()),
+            Place::Outside => Data::from(self.large.take()),
             _ => Data::fitted(self.machine.take_assembled()),
         };
         Message::from_checked(incoming.kind, data)
@@ -484,7 +469,7 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
         loop {
             match ready!(self.poll_step(cx, Take::Messages)) {
                 Step::End => return Poll::Ready(self.closed()),
-                Step::Message(incoming) if incoming.place == Place::Outside => self.large = BytesMut::new(),
+                Step::Message(incoming) if incoming.place == Place::Outside => drop(self.large.take()),
                 _ => {}
             }
         }
@@ -736,11 +721,10 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
 
     fn poll_read_large(&mut self, cx: &mut Context<'_>, missing: usize) -> Poll<io::Result<usize>> {
         let before = self.large.len();
-        grow(&mut self.large, before + missing, 1);
-        let n = ready!(self.stream.poll_append(cx, &mut self.large, missing))?;
+        let n = ready!(self.stream.poll_append(cx, self.large.room(missing), missing))?;
         if n > 0 {
             self.count(|counters| counters.read(n));
-            self.machine.placed(&mut self.large[before..], C::now());
+            self.machine.placed(self.large.from(before), C::now());
         }
         Poll::Ready(Ok(n))
     }
@@ -760,40 +744,14 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
             // Once: a connection that has ended keeps no alarm.
             trace::end(self.machine.outcome().map_or(1006, |ending| ending.code().get()));
         }
-        self.large = BytesMut::new();
+        drop(self.large.take());
     }
-}
-
-/// Makes room for a message of `len` bytes in empty memory, so that what is read straight into it, behind the first `poured` bytes, begins at a
-/// cache line, see [`LINE`].
-fn begin(memory: &mut BytesMut, len: usize, poured: usize) {
-    memory.reserve(wanted(len, 0, poured) + LINE);
-    let front = memory.as_ptr().addr().wrapping_add(poured).wrapping_neg() % LINE;
-    memory.resize(front, 0);
-    memory.advance(front);
-}
-
-/// Makes room for `more` bytes of a message of `len` bytes in all.
-fn grow(memory: &mut BytesMut, len: usize, more: usize) {
-    let have = memory.len();
-    if memory.capacity() - have < more {
-        memory.reserve(wanted(len, have, more) - have);
-    }
-}
-
-/// How much memory a message of `len` bytes gets that has `have` of them, when `more` come.
-fn wanted(len: usize, have: usize, more: usize) -> usize {
-    let target = if len <= AT_ONCE { len } else { len.min((2 * have).max(AT_ONCE)) };
-    target.max(have + more)
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
 
-    use bytes::BytesMut;
-
-    use super::{AT_ONCE, LINE, begin};
     use crate::protocol::{Config, Connection, Kind, Payload, Role, Step, pooled};
 
     #[expect(
@@ -850,17 +808,6 @@ mod tests {
         assert_eq!(connection.payload(second.place), b"c");
         connection.park();
         assert_eq!(pooled(), 2);
-    }
-
-    #[test]
-    fn what_is_read_straight_into_a_message_begins_at_a_line() {
-        for poured in [1, 10, 63, 64, 4096, (128 << 10) - 10] {
-            let mut memory = BytesMut::new();
-            begin(&mut memory, AT_ONCE, poured);
-            assert!(memory.is_empty());
-            assert!(memory.capacity() >= AT_ONCE, "it is not moved");
-            assert_eq!((memory.as_ptr().addr() + poured) % LINE, 0, "{poured}");
-        }
     }
 
     #[test]

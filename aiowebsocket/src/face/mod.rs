@@ -4,6 +4,7 @@
 mod backlog;
 mod connect;
 mod counters;
+mod destination;
 pub(crate) mod driver;
 mod error;
 pub(crate) mod exchange;
