@@ -18,6 +18,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use crate::backlog::Backlog;
 use crate::batches::Batches;
 use crate::clock::now;
 use crate::cork::Cork;
@@ -36,9 +37,6 @@ use crate::wire::{Memory, Wire};
 
 /// Queued bytes from which a corked connection writes all the same: what one write can usually put into a socket.
 pub(crate) const WRITE_AHEAD: usize = 128 << 10;
-
-/// What a kept message costs beside its bytes: the head of its object, and its place in the queue.
-const MESSAGE_COST: usize = 64;
 
 /// An open WebSocket connection.
 #[pyclass(frozen, subclass, weakref, module = "aiowebsocket._aiowebsocket")]
@@ -65,9 +63,8 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) pump: Pump,
-    /// Messages that came while nobody waited, each with its size.
-    backlog: VecDeque<(Py<PyAny>, usize)>,
-    backlog_size: usize,
+    /// Messages that came while nobody waited.
+    pub(crate) backlog: Backlog,
     pub(crate) turn: Turn,
     /// A turn was asked for, because this one was long.
     turn_asked: bool,
@@ -130,20 +127,9 @@ impl State {
     }
 
     fn next_kept<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        let (message, size) = self.backlog.pop_front()?;
-        self.backlog_size -= size + MESSAGE_COST;
-        if self.backlog.is_empty() {
-            // An idle connection keeps no queue.
-            self.backlog = VecDeque::new();
-        }
+        let (message, size) = self.backlog.pop(py)?;
         self.turn.count(size);
-        Some(message.into_bound(py))
-    }
-
-    /// What was taken and not given away is the next one again.
-    pub(crate) fn put_back(&mut self, message: Bound<'_, PyAny>, size: usize) {
-        self.backlog_size += size + MESSAGE_COST;
-        self.backlog.push_front((message.unbind(), size));
+        Some(message)
     }
 
     /// The next part of a message: whether it is text, what there is of it, and whether it is the last one. What was kept whole
@@ -172,14 +158,14 @@ impl State {
     }
 
     fn backlog_has_room(&self) -> bool {
-        self.backlog_size < self.pump.machine.config().max_backlog
+        self.backlog.has_room(self.pump.machine.config().max_backlog)
     }
 
     /// Reading stopped for want of room, and half of it is free again.
     pub(crate) fn may_resume(&self) -> bool {
         !self.watches_reads
             && !self.is_released
-            && self.backlog_size <= self.pump.machine.config().max_backlog / 2
+            && self.backlog.is_half_free(self.pump.machine.config().max_backlog)
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -271,8 +257,7 @@ impl Connection {
                 }
             } else if state.backlog_has_room() && !state.pump.is_in_parts() {
                 if let Some((message, size)) = state.pump.take(py, false)? {
-                    state.backlog_size += size + MESSAGE_COST;
-                    state.backlog.push_back((message.unbind(), size));
+                    state.backlog.push(message, size);
                 }
             } else {
                 return Ok(Delivered::Full);
@@ -578,7 +563,6 @@ impl Connection {
                 .close(CloseCode::new(code), reason, now())
                 .map_err(|error| PyValueError::new_err(error.to_string()))?;
             state.is_closing = true;
-            state.backlog_size = 0;
             std::mem::take(&mut state.backlog)
         };
         drop(dropped);
@@ -672,8 +656,7 @@ impl Connection {
             subprotocol: opened.subprotocol(py),
             state: GilCell::new(State {
                 pump: Pump::new(wire, machine),
-                backlog: VecDeque::new(),
-                backlog_size: 0,
+                backlog: Backlog::default(),
                 turn: Turn::default(),
                 turn_asked: false,
                 corks: 0,
@@ -1028,9 +1011,7 @@ impl Connection {
         visit.call(&self.clock)?;
         visit.call(&self.on_message)?;
         let held = self.state.with_collector(|state| {
-            for (message, _) in &state.backlog {
-                visit.call(message)?;
-            }
+            state.backlog.traverse(&visit)?;
             for (_, future) in state.senders.iter() {
                 visit.call(future)?;
             }

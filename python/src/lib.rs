@@ -8,6 +8,7 @@
 
 mod accepting;
 mod awaitable;
+mod backlog;
 mod batches;
 mod blocking;
 mod clock;

@@ -234,7 +234,7 @@ fn decoded<'py>(
             Err(error) => {
                 let told = PyUnicodeDecodeError::new_err_from_utf8(py, bytes.as_bytes(), error);
                 let size = bytes.as_bytes().len();
-                connection.get().state.borrow(py).put_back(message, size);
+                connection.get().state.borrow(py).backlog.put_back(message, size);
                 Err(told)
             }
         },
