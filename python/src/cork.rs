@@ -6,6 +6,9 @@ use pyo3::prelude::*;
 
 use crate::connection::Connection;
 
+/// Queued bytes from which a corked connection writes all the same: what one write can usually put into a socket.
+pub(crate) const WRITE_AHEAD: usize = 128 << 10;
+
 /// `with ws.cork():` — what is sent in the block leaves at its end.
 #[pyclass(frozen, module = "aiowebsocket._aiowebsocket")]
 #[derive(Debug)]

@@ -20,10 +20,12 @@ mod context;
 mod cork;
 mod destination;
 mod direct;
+mod driver;
 mod engine;
 mod errors;
 #[cfg(feature = "for-tests")]
 mod for_tests;
+mod futures;
 mod gil;
 mod globals;
 mod methods;
@@ -36,6 +38,7 @@ mod raw;
 mod resize;
 mod settings;
 mod socket;
+mod state;
 mod streams;
 #[cfg_attr(feature = "abi3", path = "limited/text.rs")]
 mod text;
@@ -44,6 +47,7 @@ mod timer;
 mod tls;
 mod turn;
 mod waiter;
+mod watch;
 mod wire;
 
 /// The extension module of the package `aiowebsocket`; its documented surface is the package.

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use aiowebsocket::protocol::CannotSend;
+use aiowebsocket::protocol::{CannotSend, Kind};
 use pyo3::exceptions::PyUnicodeDecodeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -11,7 +11,8 @@ use pyo3::types::{PyBytes, PyIterator, PyString};
 use crate::awaitable::{AwaitableType, Operation, Step};
 use crate::batches::drain;
 use crate::clock::now;
-use crate::connection::{Connection, WRITE_AHEAD, kind_of};
+use crate::connection::Connection;
+use crate::cork::WRITE_AHEAD;
 use crate::errors;
 use crate::gil::GilCell;
 use crate::globals::Globals;
@@ -133,7 +134,7 @@ impl Receive {
         }
         let turn_is_over = {
             let state = this.state.borrow(py);
-            if state.has_ended() {
+            if state.has_ended {
                 drop(state);
                 return Err(self.end(py));
             }
@@ -294,6 +295,18 @@ pub(crate) struct How {
     pub(crate) plain: bool,
 }
 
+impl How {
+    /// `str` is text and bytes-like objects are binary, where nothing else is asked for.
+    fn kind(self, is_str: bool) -> Kind {
+        match self.text {
+            Some(true) => Kind::Text,
+            Some(false) => Kind::Binary,
+            None if is_str => Kind::Text,
+            None => Kind::Binary,
+        }
+    }
+}
+
 /// `send(message)`.
 #[derive(Debug)]
 pub(crate) struct Send {
@@ -321,8 +334,8 @@ impl Send {
         let py = connection.py();
         let this = connection.get();
         let queued = payload::with_bytes(message, |is_str, bytes| {
-            let kind = kind_of(is_str, how.text);
-            if !is_str && kind == aiowebsocket::Kind::Text && std::str::from_utf8(bytes).is_err() {
+            let kind = how.kind(is_str);
+            if !is_str && kind == Kind::Text && std::str::from_utf8(bytes).is_err() {
                 return Err(errors::not_utf8());
             }
             let mut state = this.state.borrow(py);

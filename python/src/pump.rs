@@ -1,7 +1,7 @@
 //! The pump: the one file of the Python face that reads and writes.
 //!
 //! It holds the machine and the wire together and obeys the machine's contract. It never waits and calls no Python code: what it
-//! cannot do now it says, and `connection.rs` asks the event loop to call again.
+//! cannot do now it says, and `driver.rs` has the event loop asked to call again.
 
 use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
