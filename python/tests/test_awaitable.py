@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from aiowebsocket import ConcurrencyError, ConnectionClosedOK, ReceiveTimeout
-from support import CLOSE, TEXT, Link, arrived, binary, close, parked, text, turn
+from support import CLOSE, PONG, TEXT, Link, arrived, binary, close, frame, parked, text, turn
 
 CALLS = {
     "recv()": lambda ws: ws.recv(),
@@ -325,6 +325,44 @@ async def test_close_of_an_awaitable(link):
     assert receiving.close() is None
     link.peer.say(text("a"))
     assert await link.ws.recv() == "a"
+
+
+# ---- what it holds
+
+
+async def _ending(link, call):
+    """Has the peer do what a call waits for, if it waits for anything."""
+    if call == "ping()":
+        link.peer.say(frame(PONG, (await link.peer.frame()).payload))
+    elif call == "close()":
+        await link.peer.finish()
+    elif call == "wait_closed()":
+        link.peer.shut()
+    elif not call.startswith("send"):
+        link.peer.say(text("a"))
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_call_that_is_done_holds_its_connection_and_lets_it_go(link, call):
+    """At once: not when somebody calls into the extension next."""
+    ws = link.ws
+    ending = asyncio.ensure_future(_ending(link, call))
+    awaitable = CALLS[call](ws)
+    await awaitable
+    await ending
+    held = sys.getrefcount(ws)
+    del awaitable
+    assert sys.getrefcount(ws) == held - 1
+
+
+@pytest.mark.parametrize("call", ["send", "send_many"])
+async def test_a_call_that_is_done_lets_go_what_it_sent(link, call):
+    message = bytearray(b"a") if call == "send" else iter(["a"])
+    sending = getattr(link.ws, call)(message)
+    await sending
+    held = sys.getrefcount(message)
+    del sending
+    assert sys.getrefcount(message) == held - 1
 
 
 # ---- calls that nobody awaits, and those that are awaited twice

@@ -101,6 +101,44 @@ async def test_a_callback_of_another_kind_is_not_stepped(calls, link):
     receiving.close()
 
 
+WITHOUT_C = """
+    import sys
+    sys.modules["_asyncio"] = None
+    import asyncio, socket, uvloop
+    from support import Link, Server, parked, text
+
+    async def main(server):
+        link = await Link.open(server)
+        assert asyncio.Future is asyncio.futures._PyFuture and asyncio.Task is asyncio.tasks._PyTask
+        futures = []
+        for message in "abc":
+            task = asyncio.get_running_loop().create_task(receive(link.ws))
+            await parked(task)
+            futures.append(task._fut_waiter)
+            if message == "b":
+                task.cancel()
+                await asyncio.wait([task])
+            link.peer.say(text(message))
+            print(await link.ws.recv() if task.done() else await task)
+        print({type(future) for future in futures} == {asyncio.Future})
+
+    async def receive(ws):
+        return await ws.recv()
+
+    with Server(socket.create_server(("127.0.0.1", 0))) as server:
+        LOOP().run_until_complete(main(server))
+"""
+
+
+def test_tasks_and_futures_that_are_written_in_python(loop_kind):
+    """As on an interpreter whose asyncio has no part in C: nobody is stepped, and nothing else is different."""
+    if loop_kind == "transports":
+        pytest.skip("two event loops are enough: it is the future that is of another kind")
+    code = WITHOUT_C.replace("LOOP", "asyncio.new_event_loop" if loop_kind == "asyncio" else "uvloop.new_event_loop")
+    status, said, complaints = run_python(code)
+    assert (status, said) == (0, "a\nb\nc\nTrue\n"), complaints
+
+
 async def test_a_task_waits_for_the_same_future_again(link):
     futures = []
 
