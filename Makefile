@@ -39,7 +39,7 @@ lint: ## lints that check has no time for: the fuzz workspace, and the extension
 	$(CARGO) clippy -p aiowebsocket-python --features abi3 -- -D warnings
 
 # Eight at a time whatever the cores: those of the tool wait for time limits more than they compute (71 s with two, 34 s with four, 18 s with eight).
-test: ## everything that is tested (but of the CPythons between the oldest and the newest one event loop each: python-test has them whole)
+test: ## everything that is tested (but of the CPythons before the newest one event loop each: python-test has them whole)
 	@$(CARGO) --version
 	peers/install & peers=$$!; conformance/install && wait $$peers
 	python/test brief

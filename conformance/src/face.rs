@@ -168,25 +168,29 @@ fn echo_blocking(url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The newest Python that the package is for, with the package as it is now: built as its tests want it, and where they build it.
+/// The oldest Python that the package is for, with the package as it is now: built as its tests want it, and where they build it. They build
+/// for it last, so nothing is compiled again behind them.
 async fn python() -> io::Result<PathBuf> {
     let root = here().join("..");
     let found = said(&mut Command::new(root.join("python/interpreters"))).await?;
-    let newest = found.split_once(' ').map(|(_version, path)| path);
-    let newest = newest.ok_or_else(|| io::Error::other(format!("python/interpreters says {found:?}")))?;
+    let oldest = found.lines().next().and_then(|line| line.split_once(' '));
+    let (_version, oldest) =
+        oldest.ok_or_else(|| io::Error::other(format!("python/interpreters says {found:?}")))?;
     let mut install = Command::new(root.join("python/install"));
-    install.args([newest, "extension-test"]).env("CARGO_TARGET_DIR", root.join("target/python"));
-    // It tells the path from where it is.
-    Ok(root.join("python").join(said(&mut install).await?))
+    install.args([oldest, "extension-test"]).env("CARGO_TARGET_DIR", root.join("target/python"));
+    let installed = said(&mut install).await?;
+    // What it builds with may say something before the path, which is from where it is.
+    let path = installed.lines().last().ok_or_else(|| io::Error::other("python/install says nothing"))?;
+    Ok(root.join("python").join(path))
 }
 
-/// The last line that a script says; what it builds with may say something before.
+/// What a script says.
 async fn said(script: &mut Command) -> io::Result<String> {
     let output = script.stdin(Stdio::null()).stderr(Stdio::inherit()).output().await?;
-    let said = String::from_utf8_lossy(&output.stdout).lines().last().map(str::to_owned);
-    match said {
-        Some(line) if output.status.success() => Ok(line),
-        _ => Err(io::Error::other(format!("{script:?} ended with {}", output.status))),
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(io::Error::other(format!("{script:?} ended with {}", output.status)))
     }
 }
 
