@@ -329,6 +329,11 @@ impl Buffer {
     }
 }
 
+/// Bytes of memory that the pool of this thread has.
+pub fn pooled_bytes() -> usize {
+    POOL.with(|pool| pool.borrow().iter().flatten().map(Vec::capacity).sum())
+}
+
 /// Buffers that the pool of this thread has.
 #[cfg(test)]
 pub(crate) fn pooled() -> usize {

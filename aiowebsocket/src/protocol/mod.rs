@@ -55,10 +55,11 @@ pub enum Role {
     Server,
 }
 
-/// The fast paths of this module, public so that tests can hold them against naive ones. Not covered by any
-/// promise of stability.
+/// The fast paths of this module, public so that tests can hold them against naive ones, and what the pool of a thread has, so that tests can tell
+/// it from a leak. Not covered by any promise of stability.
 #[doc(hidden)]
 pub mod parts {
+    pub use super::buffer::pooled_bytes;
     pub use super::copy::{boxed, copy};
     pub use super::mask::{apply, copy_masked, rotate};
     pub use super::utf8::{Incremental, InvalidUtf8, is_valid};
