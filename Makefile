@@ -28,15 +28,15 @@ check: ## the quick loop: format, lints, the machine alone, unit and spec cases,
 	$(CARGO) clippy -p aiowebsocket --no-default-features --features tokio,redirects -- -D warnings
 	$(CARGO) test -q $(ALL) --lib
 	$(CARGO) test -q $(ALL) --test it -- spec cases tidy rfc translation
-	$(CARGO) clippy -p small --all-targets -- -D warnings
 	$(CARGO) test -q -p small
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q $(ALL) --no-deps
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -q $(PYTHON_ALL) --no-deps
 
-lint: ## lints that check has no time for: the fuzz workspace, and the extension by the limited API
+lint: ## lints that check has no time for: the fuzz workspace, the extension by the limited API, the tests of the small client
 	@$(CARGO) --version
 	$(CARGO) clippy --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 	$(CARGO) clippy -p aiowebsocket-python --features abi3 -- -D warnings
+	$(CARGO) clippy -p small --all-targets -- -D warnings
 
 # Eight at a time whatever the cores: those of the tool wait for time limits more than they compute (71 s with two, 34 s with four, 18 s with eight).
 test: ## everything that is tested (but of the CPythons before the newest one event loop each: python-test has them whole)
