@@ -39,7 +39,7 @@ impl Destination {
     }
 
     /// The bytes from this one on.
-    pub(super) fn from(&mut self, start: usize) -> &mut [u8] {
+    pub(super) fn tail(&mut self, start: usize) -> &mut [u8] {
         &mut self.0[start..]
     }
 

@@ -724,7 +724,7 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
         let n = ready!(self.stream.poll_append(cx, self.large.room(missing), missing))?;
         if n > 0 {
             self.count(|counters| counters.read(n));
-            self.machine.placed(self.large.from(before), C::now());
+            self.machine.placed(self.large.tail(before), C::now());
         }
         Poll::Ready(Ok(n))
     }
