@@ -95,14 +95,17 @@ impl Connection {
         self.send_cut(kind, payload, true, keys)
     }
 
-    /// The hot way of a message out, in one function. It takes a slice: a caller who owns the payload knows better how to
+    /// The hot way of a message out, a client's in one function. It takes a slice: a caller who owns the payload knows better how to
     /// drop it.
     #[inline(never)]
     fn push_message(&mut self, opcode: OpCode, payload: &[u8], keys: &mut impl MaskKeys) {
         if self.output.borrow(&mut self.input) {
             self.output_borrows = true;
         }
-        self.output.push_copy(opcode, 0, true, key(self.role, keys), payload);
+        match self.role {
+            Role::Client => self.output.push_copy(opcode, 0, true, Some(keys.next_key()), payload),
+            Role::Server => self.push(opcode, 0, true, Payload::Borrowed(payload), keys),
+        }
     }
 
     /// A message where one frame is not simply one message.
