@@ -161,8 +161,8 @@ impl WebSocket {
     }
 
     fn recv_until(&self, until: Option<Instant>) -> Result<Option<Message>, Error> {
-        self.call(For::Input, &Cell::new(until), |driver, cx| match driver.plain() {
-            Some(incoming) => Poll::Ready(Ok(Some(driver.own(incoming)))),
+        self.call(For::Input, &Cell::new(until), |driver, cx| match driver.take_plain() {
+            Some(message) => Poll::Ready(Ok(Some(message))),
             None => match driver.poll_recv_whole(cx) {
                 Poll::Pending if is_past(until) => Poll::Ready(Err(Error::Timeout(TimeLimit::Receive))),
                 received => received,

@@ -21,10 +21,12 @@ use super::destination::Destination;
 use super::error::Error;
 #[cfg(feature = "tokio")]
 use super::message::MessageRef;
-use super::message::{Data, Event, Message, Outgoing};
+use super::message::{Data, Event, INLINE, Message, Outgoing, Short};
 use super::pipe::{Clock, Pipe};
 use crate::keys::next_key;
-use crate::protocol::{CannotSend, CloseCode, Connection, Ending, Incoming, OpCode, Place, Step, UsageError};
+use crate::protocol::{
+    CannotSend, CloseCode, Connection, Ending, Incoming, OpCode, Place, Plain, Step, UsageError, copy,
+};
 #[cfg(feature = "tokio")]
 use crate::protocol::{Kind, utf8};
 use crate::trace;
@@ -103,12 +105,34 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
     }
 
     /// The next message where it is plainly there, in the read buffer and next in order.
+    #[cfg(feature = "tokio")]
     #[inline(always)]
     pub(crate) fn plain(&mut self) -> Option<Incoming> {
         if self.backlog.is_empty() { self.machine.plain_message() } else { None }
     }
 
-    /// The next message that the machine has, where [`plain`](Self::plain) had none; `None` once the connection has ended.
+    /// The next message, owned, where it is plainly there, in the read buffer and next in order.
+    #[inline(always)]
+    pub(crate) fn take_plain(&mut self) -> Option<Message> {
+        if !self.backlog.is_empty() {
+            return None;
+        }
+        let Plain { kind, payload, frame } = self.machine.peek_plain()?;
+        self.count(Counters::message_received);
+        // It becomes a message after the last call that could unwind: what has to be dropped then must lie in memory, see `Recv`.
+        let data = if payload.len() <= INLINE {
+            let short = Short::new(payload);
+            self.machine.pass_plain(frame);
+            Data::from(short)
+        } else {
+            let copy = copy::boxed(payload);
+            self.machine.pass_plain(frame);
+            Data::boxed(copy)
+        };
+        Some(Message::from_checked(kind, data))
+    }
+
+    /// The next message that the machine has, where [`take_plain`](Self::take_plain) had none; `None` once the connection has ended.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         loop {
             match ready!(self.poll_step(cx, Take::Judged)) {
@@ -167,8 +191,8 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
     /// The next message, owned, as `recv` says it.
     #[cfg(feature = "tokio")]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
-        match self.plain() {
-            Some(incoming) => Poll::Ready(Ok(Some(self.own(incoming)))),
+        match self.take_plain() {
+            Some(message) => Poll::Ready(Ok(Some(message))),
             None => self.poll_recv_judged(cx),
         }
     }
@@ -192,7 +216,7 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
         if received.is_err() && std::mem::replace(&mut self.told, true) { None } else { received.transpose() }
     }
 
-    /// The same where [`plain`](Self::plain) had nothing, of a connection that may be in the middle of a message that is taken in
+    /// The same where [`take_plain`](Self::take_plain) had nothing, of a connection that may be in the middle of a message that is taken in
     /// parts.
     #[cold]
     #[inline(never)]
@@ -498,6 +522,7 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
     }
 
     #[cold]
+    #[inline(never)]
     fn cannot_send(&mut self, refused: CannotSend) -> Error {
         match refused {
             CannotSend::NotOpen => self.not_open(),

@@ -76,14 +76,18 @@ pub struct Text(Data);
 
 #[derive(Clone)]
 enum Repr {
-    Inline {
-        len: u8,
-        bytes: [u8; INLINE],
-    },
+    Inline(Short),
     /// Copied out of the read buffer. `Bytes` would do, but making and dropping one costs 40 instructions more; an `Arc`
     /// adds 16 bytes, which push 1 KiB out of the allocator's fast sizes.
     Copied(Box<[u8]>),
     Shared(Bytes),
+}
+
+/// At most [`INLINE`] bytes, and zeros behind them.
+#[derive(Clone)]
+pub(crate) struct Short {
+    len: u8,
+    bytes: [u8; INLINE],
 }
 
 impl Message {
@@ -178,7 +182,7 @@ impl Data {
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
-            Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Repr::Inline(short) => short.as_slice(),
             Repr::Copied(bytes) => bytes,
             Repr::Shared(bytes) => bytes,
         }
@@ -187,7 +191,7 @@ impl Data {
     /// The bytes, without a copy unless they lie inline.
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            Repr::Inline { len, bytes } => Bytes::copy_from_slice(&bytes[..usize::from(len)]),
+            Repr::Inline(short) => Bytes::copy_from_slice(short.as_slice()),
             Repr::Copied(bytes) => bytes.into(),
             Repr::Shared(bytes) => bytes,
         }
@@ -196,14 +200,13 @@ impl Data {
     /// A copy: inline, or in memory of exactly this size, so that a message that is kept pins nothing else.
     #[inline(always)]
     pub(crate) fn copied(bytes: &[u8]) -> Self {
-        if bytes.len() <= INLINE {
-            let mut inline = [0; INLINE];
-            inline[..bytes.len()].copy_from_slice(bytes);
-            let len = u8::try_from(bytes.len()).expect("INLINE fits a byte");
-            Self(Repr::Inline { len, bytes: inline })
-        } else {
-            Self(Repr::Copied(copy::boxed(bytes)))
-        }
+        if bytes.len() <= INLINE { Short::new(bytes).into() } else { Self::boxed(copy::boxed(bytes)) }
+    }
+
+    /// What was copied already.
+    #[inline(always)]
+    pub(crate) fn boxed(copy: Box<[u8]>) -> Self {
+        Self(Repr::Copied(copy))
     }
 
     /// The same bytes in memory of exactly their size, where they lay in memory that grew.
@@ -213,6 +216,47 @@ impl Data {
         } else {
             Self(Repr::Shared(bytes.into_boxed_slice().into()))
         }
+    }
+}
+
+impl Short {
+    /// A copy of at most [`INLINE`] bytes, put together from words that overlap: a copy of a length that is known only when it runs would be a call, and a
+    /// message that was written by a call cannot stay in registers, see `Recv`.
+    ///
+    /// # Panics
+    /// Where there are more: a caller's bug.
+    #[inline(always)]
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        assert!(bytes.len() <= INLINE, "the caller has looked");
+        let len = u8::try_from(bytes.len()).expect("INLINE fits a byte");
+        let ends = |width| 8 * (u32::from(len) - width);
+        let (low, high) = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+            (u128::from_le_bytes(*first), u128::from_le_bytes(*last).unbounded_shr(128 - ends(16)))
+        } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+            let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+            (u128::from(first) | u128::from(last) << ends(8), 0)
+        } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+            (u128::from(u64::from(first) | u64::from(last) << ends(4)), 0)
+        } else {
+            (u128::from(bytes.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte))), 0)
+        };
+        let mut short = Self { len, bytes: [0; INLINE] };
+        short.bytes[..16].copy_from_slice(&low.to_le_bytes());
+        short.bytes[16..].copy_from_slice(&high.to_le_bytes()[..INLINE - 16]);
+        short
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl From<Short> for Data {
+    #[inline(always)]
+    fn from(short: Short) -> Self {
+        Self(Repr::Inline(short))
     }
 }
 
@@ -506,6 +550,27 @@ impl From<Message> for Outgoing<'_> {
         match message {
             Message::Text(text) => Self::text(Payload::Shared(text.into_bytes())),
             Message::Binary(data) => data.into_bytes().into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_each_length_has_the_bytes_and_nothing_behind_them() {
+        let bytes: Vec<u8> = (1..=60).collect();
+        for from in 0..3 {
+            for len in 0..=INLINE {
+                let copied = &bytes[from..from + len];
+                let short = Short::new(copied);
+                assert_eq!(short.as_slice(), copied);
+                assert!(short.bytes[len..].iter().all(|byte| *byte == 0), "{len} bytes");
+            }
+            for len in 0..=INLINE + 2 {
+                assert_eq!(Data::copied(&bytes[from..from + len]).as_slice(), &bytes[from..from + len]);
+            }
         }
     }
 }

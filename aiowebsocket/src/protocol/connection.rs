@@ -18,7 +18,7 @@ use super::reading::Reading;
 use super::secure::Secure;
 use super::sending::Control;
 use super::state::State;
-use super::step::{Incoming, Place, Step};
+use super::step::{Incoming, Place, Plain, Step};
 use super::utf8;
 use crate::deflate::Agreed;
 use crate::layer::{Layer, TlsError, TlsInfo};
@@ -254,6 +254,15 @@ impl Connection {
     /// the long way out of its hot code. Saves half of the instructions of a short message.
     #[inline(always)]
     pub fn plain_message(&mut self) -> Option<Incoming> {
+        let Plain { kind, payload, frame } = self.peek_plain()?;
+        let length = payload.len();
+        let Range { end, .. } = self.input.consume(frame);
+        Some(Incoming::in_input(kind, end - length, end))
+    }
+
+    /// The same message where it lies, for a face that copies it at once. It is still there until [`pass_plain`](Self::pass_plain).
+    #[inline(always)]
+    pub fn peek_plain(&self) -> Option<Plain<'_>> {
         if !matches!(self.reading, Reading::Header) {
             return None;
         }
@@ -270,15 +279,19 @@ impl Connection {
             return None;
         }
         let payload = bytes.get(size..size + length)?;
-        trace::frame("received", kind.opcode(), true, length as u64);
-        trace::payload(self.config.trace_payloads, "received", 0, || payload);
-        let is_right = kind != Kind::Text || utf8::is_valid(payload);
-        let Range { start, end } = self.input.consume(size + length);
-        if !is_right {
-            self.fail(PeerError::NotUtf8);
+        if kind == Kind::Text && !utf8::is_valid(payload) {
             return None;
         }
-        Some(Incoming::in_input(kind, start + size, end))
+        trace::frame("received", kind.opcode(), true, length as u64);
+        trace::payload(self.config.trace_payloads, "received", 0, || payload);
+        Some(Plain { kind, payload, frame: size + length })
+    }
+
+    /// Takes the frame of a [`Plain`] message off the front, and gives the read buffer back where nothing else waits in it.
+    #[inline(always)]
+    pub fn pass_plain(&mut self, frame: usize) {
+        self.input.consume(frame);
+        self.input.settle();
     }
 
     /// The bytes of a message that lies in the machine's memory; empty for [`Place::Outside`], which the face holds.

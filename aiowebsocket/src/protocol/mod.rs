@@ -44,7 +44,7 @@ pub use mask::MaskKeys;
 pub use message::Kind;
 pub use output::{Output, Payload};
 pub use sending::{CannotSend, NotOpen};
-pub use step::{Incoming, Place, Step};
+pub use step::{Incoming, Place, Plain, Step};
 
 /// Which end of a connection: the client masks what it sends, the server ends TCP first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -46,6 +46,17 @@ pub struct Incoming {
     pub place: Place,
 }
 
+/// A whole message where it lies in the read buffer, not taken yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<'a> {
+    /// Text or binary.
+    pub kind: Kind,
+    /// Its bytes.
+    pub payload: &'a [u8],
+    /// The length of its frame: what [`pass_plain`](super::Connection::pass_plain) takes.
+    pub frame: usize,
+}
+
 impl Incoming {
     /// A message in the read buffer.
     #[inline]
