@@ -11,7 +11,10 @@
 //! Nothing is awaited that a peer could hold for ever: reads and writes end with the stream, and the machine has a
 //! deadline for everything else.
 
-use std::io::{self, IoSlice};
+mod sending;
+mod transfer;
+
+use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,21 +24,17 @@ use super::destination::Destination;
 use super::error::Error;
 #[cfg(feature = "tokio")]
 use super::message::MessageRef;
-use super::message::{Data, Event, INLINE, Message, Outgoing, Short};
+use super::message::{Data, Event, INLINE, Message, Short};
 use super::pipe::{Clock, Pipe};
 use crate::keys::next_key;
 use crate::protocol::{
-    CannotSend, CloseCode, Connection, Ending, Incoming, OpCode, Place, Plain, Step, UsageError, copy,
+    CloseCode, Connection, Ending, Incoming, OpCode, Place, Plain, Step, UsageError, copy,
 };
 #[cfg(feature = "tokio")]
 use crate::protocol::{Kind, utf8};
-use crate::trace;
 
 /// Queued bytes from which `feed` begins to write: what one write can usually put into a socket.
 const WRITE_AHEAD: usize = 128 << 10;
-
-/// Slices of one vectored write. More than a dozen large messages in one batch are rare.
-const SLICES: usize = 16;
 
 /// The machine, its stream, and what the machine leaves to a face: the destination of large messages, and the time.
 pub(crate) struct Driver<S, C> {
@@ -327,29 +326,6 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
         Message::from_checked(incoming.kind, data)
     }
 
-    /// Whether a message may be queued without a look at the stream.
-    #[inline]
-    pub(crate) fn is_queue_short(&self) -> bool {
-        self.machine.queued() < self.write_ahead
-    }
-
-    /// Queues one message.
-    #[inline(always)]
-    pub(crate) fn queue(&mut self, message: Outgoing<'_>) -> Result<(), Error> {
-        let sent = if message.plain {
-            self.machine.send_plain(message.kind, message.payload, &mut next_key)
-        } else {
-            self.machine.send(message.kind, message.payload, &mut next_key)
-        };
-        match sent {
-            Ok(()) => {
-                self.count(Counters::message_sent);
-                Ok(())
-            }
-            Err(refused) => Err(self.cannot_send(refused)),
-        }
-    }
-
     /// What passes through the connection, counted from now on.
     pub(crate) fn counters(&mut self) -> Counters {
         self.counters.get_or_insert_default().clone()
@@ -367,49 +343,6 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
     fn count_latency(&self) {
         if let Some((_, latency)) = self.machine.round_trip() {
             self.count(|counters| counters.answered(latency));
-        }
-    }
-
-    /// Begins to write a long queue, and waits where it is over its limit.
-    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        loop {
-            match self.poll_write(cx) {
-                Poll::Ready(false) => return Poll::Ready(Err(self.error())),
-                Poll::Ready(true) => return Poll::Ready(Ok(())),
-                Poll::Pending if self.has_queue_room() => return Poll::Ready(Ok(())),
-                Poll::Pending => {}
-            }
-            if self.poll_keep(cx) {
-                return Poll::Ready(Err(self.error()));
-            }
-            if !self.has_queue_room() {
-                return Poll::Pending;
-            }
-        }
-    }
-
-    /// Whether a message may be queued.
-    pub(crate) fn has_queue_room(&self) -> bool {
-        self.machine.queued() < self.machine.config().max_queue
-    }
-
-    /// Writes until nothing waits and the stream is flushed. While the stream takes no more, reads as far as the backlog has
-    /// room: the peer may be blocked because *it* cannot write, its pings want pongs, and its Close wants an answer.
-    #[inline]
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        loop {
-            match self.poll_write(cx) {
-                Poll::Ready(true) => return Poll::Ready(Ok(())),
-                Poll::Ready(false) => return Poll::Ready(Err(self.error())),
-                Poll::Pending => {}
-            }
-            if self.poll_keep(cx) {
-                return Poll::Ready(Err(self.error()));
-            }
-            // Reading writes too, pongs for one; what it left unwritten has registered this task.
-            if self.machine.wants_write() || self.unflushed {
-                return Poll::Pending;
-            }
         }
     }
 
@@ -521,25 +454,6 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn cannot_send(&mut self, refused: CannotSend) -> Error {
-        match refused {
-            CannotSend::NotOpen => self.not_open(),
-            CannotSend::MessageUnfinished => UsageError::MessageUnfinished.into(),
-            CannotSend::OtherKind => UsageError::PartOfOtherKind.into(),
-        }
-    }
-
-    /// Why nothing can be sent: the end that came or is coming, or our own Close frame.
-    #[cold]
-    fn not_open(&mut self) -> Error {
-        match self.machine.outcome() {
-            Some(ending) => Error::from_ending(ending, self.broken.as_ref(), self.machine.tls_error()),
-            None => UsageError::NotOpen.into(),
-        }
-    }
-
     /// What became of the connection, as an error.
     #[cold]
     pub(crate) fn error(&self) -> Error {
@@ -560,216 +474,6 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
     pub(crate) fn begin_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.moves += 1;
         Ok(self.machine.close(code, reason, C::now())?)
-    }
-
-    /// Whether everything up to this count of sent bytes has left for the stream; writes, and reads meanwhile.
-    pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>, target: u64) -> Poll<Result<(), Error>> {
-        match self.poll_flush(cx) {
-            Poll::Pending if self.has_left(target) => {
-                // Others have queued more meanwhile; a stream that keeps what it takes must let go of these bytes.
-                ready!(self.poll_flush_stream(cx));
-                Poll::Ready(if self.write_broken { Err(self.error()) } else { Ok(()) })
-            }
-            flushed => flushed,
-        }
-    }
-
-    /// The count of sent bytes at which everything queued now has left, without those that jump the queue.
-    pub(crate) fn sent_when_empty(&self) -> u64 {
-        self.sent + self.machine.queued() as u64 - self.machine.jumped()
-    }
-
-    /// Whether everything up to this count of sent bytes has left for the stream.
-    pub(crate) fn has_left(&self, target: u64) -> bool {
-        self.sent >= target + self.machine.jumped()
-    }
-
-    /// Whether messages may be sent.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn check_open(&mut self) -> Result<(), Error> {
-        if self.machine.is_open() { Ok(()) } else { Err(self.not_open()) }
-    }
-
-    /// Queues a part of a message.
-    pub(crate) fn queue_part(&mut self, part: Outgoing<'_>, last: bool) -> Result<(), Error> {
-        let sent = if part.plain {
-            self.machine.send_plain_part(part.kind, part.payload, last, &mut next_key)
-        } else {
-            self.machine.send_part(part.kind, part.payload, last, &mut next_key)
-        };
-        match sent {
-            Ok(()) => {
-                if last {
-                    self.count(Counters::message_sent);
-                }
-                Ok(())
-            }
-            Err(refused) => Err(self.cannot_send(refused)),
-        }
-    }
-
-    /// Gets further than the last step did: something was read, or the end was noticed. With `into`, reads up to that many
-    /// bytes straight into the destination of a large message.
-    fn poll_more(&mut self, cx: &mut Context<'_>, into: Option<usize>) -> Poll<()> {
-        self.machine.pause_reading(false);
-        loop {
-            self.poll_output(cx);
-            if !self.machine.is_open() {
-                if self.machine.ending().is_some() {
-                    self.release();
-                    return Poll::Ready(());
-                }
-                // The closing handshake has its time, whatever still arrives; keep-alive is judged only once nothing does.
-                if self.machine.next_timeout().is_some_and(|next| next <= C::now()) {
-                    self.machine.handle_timeout(C::now(), &mut next_key);
-                    continue;
-                }
-            }
-            let read = match into {
-                None => self.poll_read(cx),
-                Some(missing) => self.poll_read_large(cx, missing),
-            };
-            match read {
-                Poll::Ready(Ok(0)) => {
-                    self.moves += 1;
-                    self.machine.received_end();
-                }
-                Poll::Ready(Ok(_)) => {
-                    self.moves += 1;
-                    return Poll::Ready(());
-                }
-                Poll::Ready(Err(error)) => {
-                    self.moves += 1;
-                    self.broken.get_or_insert(error);
-                    self.machine.received_end();
-                }
-                Poll::Pending => {
-                    // A task that used up its turn is told "pending" although bytes may wait. It judges the deadline,
-                    // and arms the timer, in its next turn; tokio's own streams would wake it for that, others do not.
-                    if !C::has_turn() {
-                        cx.waker().wake_by_ref();
-                    } else if self.poll_deadline(cx).is_ready() {
-                        continue;
-                    }
-                    self.machine.park();
-                    self.count_latency();
-                    return Poll::Pending;
-                }
-            }
-        }
-    }
-
-    /// Writes what waits, and shuts our side where that is our part. Whether that got done is seen later: the stream wakes
-    /// this task when it can go on.
-    #[inline(always)]
-    fn poll_output(&mut self, cx: &mut Context<'_>) {
-        if self.machine.wants_write() || self.unflushed || !self.machine.is_open() {
-            self.poll_output_or_shut(cx);
-        }
-    }
-
-    #[inline(never)]
-    fn poll_output_or_shut(&mut self, cx: &mut Context<'_>) {
-        if (self.machine.wants_write() || self.unflushed) && self.poll_write(cx).is_pending() {
-            return;
-        }
-        if self.machine.shuts_first() && !self.shut {
-            self.shut = !matches!(self.stream.poll_shutdown(cx), Poll::Pending);
-        }
-    }
-
-    /// Writes until nothing waits: true when done, false when the stream takes no more bytes.
-    #[inline]
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        while self.machine.wants_write() {
-            if self.write_broken {
-                return Poll::Ready(false);
-            }
-            let output = self.machine.output(&mut next_key);
-            if output.front().is_empty() {
-                // TLS failed, as the machine tells.
-                self.write_broken = true;
-                continue;
-            }
-            let stream = &mut self.stream;
-            let written = if output.is_contiguous() {
-                ready!(stream.poll_write(cx, output.front()))
-            } else {
-                let mut slices = [IoSlice::new(&[]); SLICES];
-                let filled = output.slices(&mut slices);
-                ready!(stream.poll_write_vectored(cx, &slices[..filled]))
-            };
-            match written {
-                Ok(0) => self.break_write(io::ErrorKind::WriteZero.into()),
-                Ok(n) => {
-                    self.count(|counters| counters.wrote(n));
-                    self.unflushed = true;
-                    self.sent += self.machine.written(n) as u64;
-                    self.moves += 1;
-                }
-                Err(error) => self.break_write(error),
-            }
-        }
-        ready!(self.poll_flush_stream(cx));
-        Poll::Ready(!self.write_broken)
-    }
-
-    /// Has the stream let go of what it took.
-    #[inline]
-    fn poll_flush_stream(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.unflushed {
-            if let Err(error) = ready!(self.stream.poll_flush(cx)) {
-                self.break_write(error);
-            }
-            self.unflushed = false;
-        }
-        Poll::Ready(())
-    }
-
-    /// The stream takes no more bytes. What the peer sent before may still be read, its Close frame among it, so
-    /// the connection goes on until reading ends too.
-    #[cold]
-    fn break_write(&mut self, error: io::Error) {
-        self.broken.get_or_insert(error);
-        self.write_broken = true;
-    }
-
-    #[inline]
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let n = ready!(self.stream.poll_read(cx, self.machine.space()))?;
-        if n > 0 {
-            self.count(|counters| counters.read(n));
-            self.machine.received(n, C::now());
-        }
-        Poll::Ready(Ok(n))
-    }
-
-    fn poll_read_large(&mut self, cx: &mut Context<'_>, missing: usize) -> Poll<io::Result<usize>> {
-        let before = self.large.len();
-        let n = ready!(self.stream.poll_append(cx, self.large.room(missing), missing))?;
-        if n > 0 {
-            self.count(|counters| counters.read(n));
-            self.machine.placed(self.large.tail(before), C::now());
-        }
-        Poll::Ready(Ok(n))
-    }
-
-    /// Ready when a deadline has passed and the machine was told.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(next) = self.machine.next_timeout() else { return Poll::Pending };
-        ready!(self.clock.poll_alarm(cx, next));
-        self.machine.handle_timeout(C::now(), &mut next_key);
-        Poll::Ready(())
-    }
-
-    /// The connection is over: keeps nothing but its ending.
-    #[cold]
-    fn release(&mut self) {
-        if self.clock.release() {
-            // Once: a connection that has ended keeps no alarm.
-            trace::end(self.machine.outcome().map_or(1006, |ending| ending.code().get()));
-        }
-        drop(self.large.take());
     }
 }
 
