@@ -60,7 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Self { driver: Driver::new(stream, machine), subprotocol, lent: None }
     }
 
-    /// The next message, owned: up to 30 bytes inside the value itself, else in memory of its own.
+    /// The next message, owned: up to 32 bytes inside the value itself, else in memory of its own.
     ///
     /// `Ok(None)` when the peer closed with 1000, 1001 or no code at all; a later call says the same again.
     ///
