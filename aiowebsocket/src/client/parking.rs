@@ -21,6 +21,9 @@ use std::sync::Mutex;
 /// One place on the list: a half, or one call of a sender.
 pub(super) type Place = u64;
 
+/// Entries whose memory stays when nobody is on the list, which is so for a moment in each call: one who waits has an entry anyway.
+const KEPT: usize = 4;
+
 /// Everybody who waits.
 #[derive(Debug)]
 pub(super) struct Parking {
@@ -70,8 +73,7 @@ impl Parking {
     pub(super) fn leave(&self, place: Place) {
         let mut parked = self.lock();
         parked.retain(|(parked, _)| *parked != place);
-        if parked.is_empty() {
-            // An idle connection keeps no list.
+        if parked.is_empty() && parked.capacity() > KEPT {
             *parked = Vec::new();
         }
     }

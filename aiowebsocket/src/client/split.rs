@@ -21,6 +21,8 @@ use crate::protocol::{CloseCode, UsageError};
 const RECEIVER: Place = 0;
 const BACKGROUND: Place = 1;
 const FIRST_CALL: Place = 2;
+/// Of a look that waits for nothing, and so is never on the list.
+const PASSING: Place = Place::MAX;
 
 /// The sending half. Clones send on the same connection, in the order in which they come.
 ///
@@ -131,9 +133,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// With room in the queue and nobody before it, the message is taken whole at the first poll, and dropping the future
     /// neither withdraws nor doubles it. A call that still waits for its turn has sent nothing when it is dropped.
     pub async fn send(&self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
-        let call = Call::new(&self.shared);
         let mut message = Some(message.into());
         let mut target = 0;
+        // Most leave at once, and then need no place.
+        let at_once = self.shared.pass(|state, cx| {
+            ready!(state.queue_at_once(&mut message, &mut target))?;
+            state.driver.poll_sent(cx, target)
+        });
+        if let Poll::Ready(sent) = at_once {
+            return sent;
+        }
+        let call = Call::new(&self.shared);
         poll_fn(|cx| {
             let own = cx.waker();
             call.poll(cx, |state, cx| {
@@ -153,9 +163,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn feed(&self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
-        let call = Call::new(&self.shared);
         let mut message = Some(message.into());
         let mut target = 0;
+        // No look at the stream, which would write and read for each: `flush` does that for all.
+        let at_once = self.shared.lock().queue_at_once(&mut message, &mut target);
+        if let Poll::Ready(queued) = at_once {
+            self.shared.parking.wake_others(PASSING);
+            return queued;
+        }
+        let call = Call::new(&self.shared);
         poll_fn(|cx| {
             let own = cx.waker();
             call.poll(cx, |state, cx| state.poll_queue(&call, own, cx, &mut message, &mut target))
@@ -168,9 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// # Errors
     /// [`TrySendError::Full`], with nothing queued; [`TrySendError::Closed`].
     pub fn try_send<'a>(&self, message: impl Into<Outgoing<'a>>) -> Result<(), TrySendError> {
-        let call = Call::new(&self.shared);
-        let mut cx = Context::from_waker(Waker::noop());
-        let tried = call.poll(&mut cx, |state, cx| {
+        let tried = self.shared.pass(|state, cx| {
             if let Err(error) = state.driver.check_open() {
                 return Poll::Ready(Err(TrySendError::Closed(error)));
             }
@@ -281,16 +295,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        if let Some(message) = self.take_plain() {
+            return Ok(Some(message));
+        }
         let leave = Leave { parking: &self.shared.parking, place: RECEIVER };
         let received =
             poll_fn(|cx| self.shared.poll(RECEIVER, cx, |state, cx| state.driver.poll_recv(cx))).await;
-        drop(leave);
+        // What is ready has left the list.
+        std::mem::forget(leave);
         received
+    }
+
+    /// The next message where it is plainly there. That it is taken is nothing that anybody waits for: whoever could have got further by it
+    /// was told when its bytes were read, and has looked past it as far as the backlog had room, which is empty.
+    #[inline]
+    fn take_plain(&mut self) -> Option<Message> {
+        self.shared.lock().driver.take_plain()
     }
 
     /// The same as the item of a stream.
     #[cfg(feature = "futures")]
     pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+        if let Some(message) = self.take_plain() {
+            return Poll::Ready(Some(Ok(message)));
+        }
         self.shared.poll(RECEIVER, cx, |state, cx| {
             let received = ready!(state.driver.poll_recv(cx));
             Poll::Ready(state.driver.once(received))
@@ -317,18 +345,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
         cx: &mut Context<'_>,
         look: impl FnOnce(&mut State<S>, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        self.parking.look(place, cx.waker(), || {
-            let mut state = self.lock();
-            let before = state.driver.moves();
-            let cx = &mut Context::from_waker(&self.waker);
-            let result = look(&mut state, cx);
-            // A send that is done at once has not read. Where nobody else is going to, it does: a program that only sends
-            // must not look dead to its peer.
-            if result.is_ready() && place >= FIRST_CALL && !self.parking.has_any(|other| other < FIRST_CALL) {
-                _ = state.driver.poll_keep(cx);
-            }
-            (result, state.driver.moves() != before)
-        })
+        self.parking.look(place, cx.waker(), || self.look(place, look))
+    }
+
+    /// The same for a call that wants what can be had at once and nothing else, or waits in another way for the rest.
+    fn pass<T>(&self, look: impl FnOnce(&mut State<S>, &mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        let (result, moved) = self.look(PASSING, look);
+        if moved || result.is_ready() {
+            self.parking.wake_others(PASSING);
+        }
+        result
+    }
+
+    /// What it came to, and whether something happened that others may wait for.
+    fn look<T>(
+        &self,
+        place: Place,
+        look: impl FnOnce(&mut State<S>, &mut Context<'_>) -> Poll<T>,
+    ) -> (Poll<T>, bool) {
+        let mut state = self.lock();
+        let before = state.driver.moves();
+        let cx = &mut Context::from_waker(&self.waker);
+        let result = look(&mut state, cx);
+        // A send that is done at once has not read. Where nobody else is going to, it does: a program that only sends
+        // must not look dead to its peer.
+        if result.is_ready() && place >= FIRST_CALL && !self.parking.has_any(|other| other < FIRST_CALL) {
+            _ = state.driver.poll_keep(cx);
+        }
+        (result, state.driver.moves() != before)
     }
 
     /// Drives while nobody else does: writes, reads into the backlog, keeps alive, closes.
@@ -397,12 +441,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
         if !self.driver.is_queue_short() {
             ready!(self.driver.poll_room(cx))?;
         }
-        let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
+        self.queue(message, target)?;
+        self.line.leave(call.place, parking);
+        Poll::Ready(Ok(()))
+    }
+
+    /// The same for a message that nobody is before, and for which there is room without a look at the stream; pending where it has to wait.
+    fn queue_at_once(
+        &mut self,
+        message: &mut Option<Outgoing<'_>>,
+        target: &mut u64,
+    ) -> Poll<Result<(), Error>> {
+        if !self.line.is_empty() || !self.driver.is_queue_short() {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.queue(message, target))
+    }
+
+    fn queue(&mut self, message: &mut Option<Outgoing<'_>>, target: &mut u64) -> Result<(), Error> {
+        let Some(message) = message.take() else { return Ok(()) };
         self.driver.queue(message)?;
         self.driver.moved();
         *target = self.driver.sent_when_empty();
-        self.line.leave(call.place, parking);
-        Poll::Ready(Ok(()))
+        Ok(())
     }
 }
 

@@ -18,11 +18,19 @@ use crate::protocol::CloseCode;
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
     type Item = Result<Message, Error>;
 
+    #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        this.driver.check_whole()?;
-        let received = ready!(this.driver.poll_recv(cx));
-        Poll::Ready(this.driver.once(received))
+        let driver = &mut self.get_mut().driver;
+        if let Some(message) = driver.take_plain() {
+            return Poll::Ready(Some(Ok(message)));
+        }
+        let received = ready!(driver.poll_recv_whole(cx));
+        // By its parts, as in `Recv`.
+        match driver.once(received) {
+            Some(Ok(message)) => Poll::Ready(Some(Ok(message))),
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            None => Poll::Ready(None),
+        }
     }
 }
 

@@ -398,6 +398,23 @@ async fn a_sender_that_never_waits_answers_pings_and_close() {
     }
 }
 
+/// However little the receiver does meanwhile: a feed is no send.
+#[tokio::test]
+async fn what_a_sender_feeds_leaves_together() {
+    for receiver_is_held in [true, false] {
+        let (ws, wire) = open(quiet(), true).await;
+        let (sender, receiver) = ws.split();
+        let held = receiver_is_held.then_some(receiver);
+        for text in ["one", "two", "three"] {
+            sender.feed(text).await.expect("open");
+        }
+        assert_eq!(wire.lock().wrote, b"", "the receiver is held: {receiver_is_held}");
+        sender.flush().await.expect("open");
+        assert_eq!(texts(&wire), ["one", "two", "three"]);
+        drop(held);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn with_a_task_behind_nobody_need_poll() {
     let (ws, wire) = open(quiet(), true).await;
