@@ -38,6 +38,8 @@ const WORKLOADS: &[(&str, Payload, Work, u64)] = &[
     ("feed-16-binary", Payload::Binary(16), Work::Feed, 200),
     ("feed-1024-binary", Payload::Binary(1024), Work::Feed, 600),
     ("feed-16-shared", Payload::Binary(16), Work::FeedShared, 240),
+    ("halves-16-binary", Payload::Binary(16), Work::Halves, 170),
+    ("halves-feed-16", Payload::Binary(16), Work::FeedHalves, 400),
 ];
 
 #[derive(Clone, Copy)]
@@ -59,6 +61,17 @@ enum Work {
     Feed,
     /// The same with `Bytes` that are held elsewhere too.
     FeedShared,
+    /// `recv` of a receiver beside its sender.
+    Halves,
+    /// `feed` of a sender beside its receiver, 64 messages a flush.
+    FeedHalves,
+}
+
+impl Work {
+    /// What is sent is swallowed, not copied: there the transport has no share.
+    fn sends(self) -> bool {
+        matches!(self, Self::Feed | Self::FeedShared | Self::FeedHalves)
+    }
 }
 
 impl Payload {
@@ -202,6 +215,22 @@ async fn work(payload: Payload, work: Work, messages: u64) {
                 ws.flush().await.expect("the memory takes everything");
             }
         }
+        Work::Halves => {
+            let (_sender, mut receiver) = ws.split();
+            for _ in 0..messages {
+                let message = receiver.recv().await.expect("no error").expect("no end");
+                assert_eq!(black_box(message).as_bytes().len(), bytes.len());
+            }
+        }
+        Work::FeedHalves => {
+            let (sender, _receiver) = ws.split();
+            for _ in 0..messages / 64 {
+                for _ in 0..64 {
+                    sender.feed(black_box(bytes.as_slice())).await.expect("room");
+                }
+                sender.flush().await.expect("the memory takes everything");
+            }
+        }
     }
 }
 
@@ -272,8 +301,7 @@ fn report(record: bool) -> ExitCode {
             eprintln!("valgrind did not run; it is Debian's package valgrind");
             return ExitCode::FAILURE;
         };
-        // What is sent is swallowed, not copied: there the transport has no share.
-        let share = if matches!(kind, Work::Feed | Work::FeedShared) { 0 } else { share };
+        let share = if kind.sends() { 0 } else { share };
         let measured = whole.saturating_sub(share);
         now.instructions.insert(name.to_owned(), measured);
         let before = known.instructions.get(name).copied();
