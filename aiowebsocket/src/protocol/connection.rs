@@ -288,6 +288,9 @@ impl Connection {
     }
 
     /// Takes the frame of a [`Plain`] message off the front, and gives the read buffer back where nothing else waits in it.
+    ///
+    /// # Panics
+    /// Where so many bytes do not wait, sooner or later: only the `frame` of the last [`peek_plain`](Self::peek_plain) is taken.
     #[inline(always)]
     pub fn pass_plain(&mut self, frame: usize) {
         self.input.consume(frame);
