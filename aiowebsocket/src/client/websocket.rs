@@ -345,7 +345,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Recv<'_, S> {
         }
         ws.end_lend();
         // By its parts: what this call returns lies in memory, and a message that is plainly there, which is in registers, would be put there too and
-        // read from there in other pieces than it was written in, for which the processor waits. A message of 16 bytes took 47 ns, and takes 23
+        // read from there in other pieces than it was written in, for which the processor waits. A message of 16 bytes took 47 ns, and takes 21
         // (`bench/run cell burst-binary 16 --clients aiowebsocket-owned`).
         match ws.driver.poll_recv_whole(cx) {
             Poll::Ready(Ok(Some(message))) => Poll::Ready(Ok(Some(message))),

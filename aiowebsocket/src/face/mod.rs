@@ -4,6 +4,7 @@
 mod backlog;
 mod connect;
 mod counters;
+mod data;
 mod destination;
 pub(crate) mod driver;
 mod error;
@@ -11,6 +12,7 @@ pub(crate) mod exchange;
 mod means;
 mod message;
 mod negotiated;
+mod outgoing;
 pub(crate) mod pipe;
 mod target;
 
@@ -18,9 +20,11 @@ mod target;
 pub(crate) use connect::Route;
 pub use connect::{Connect, Dial, Dials};
 pub use counters::Counters;
+pub use data::{Data, INLINE, Text};
 pub use error::{Error, TimeLimit};
 pub(crate) use means::{Means, Open};
-pub use message::{Data, Event, INLINE, Message, MessageRef, Outgoing, Part, Text};
+pub use message::{Event, Message, MessageRef, Part};
 pub use negotiated::Negotiated;
+pub use outgoing::Outgoing;
 pub(crate) use target::Asked;
 pub use target::Target;

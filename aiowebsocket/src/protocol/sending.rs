@@ -95,16 +95,16 @@ impl Connection {
         self.send_cut(kind, payload, true, keys)
     }
 
-    /// The hot way of a message out, a client's in one function. It takes a slice: a caller who owns the payload knows better how to
+    /// The hot way of a client's message out, in one function; a server's goes as any other frame. It takes a slice: a caller who owns the payload knows better how to
     /// drop it.
     #[inline(never)]
     fn push_message(&mut self, opcode: OpCode, payload: &[u8], keys: &mut impl MaskKeys) {
         if self.output.borrow(&mut self.input) {
             self.output_borrows = true;
         }
-        match self.role {
-            Role::Client => self.output.push_copy(opcode, 0, true, Some(keys.next_key()), payload),
-            Role::Server => self.push(opcode, 0, true, Payload::Borrowed(payload), keys),
+        match key(self.role, keys) {
+            key @ Some(_) => self.output.push_copy(opcode, 0, true, key, payload),
+            None => self.push(opcode, 0, true, Payload::Borrowed(payload), keys),
         }
     }
 

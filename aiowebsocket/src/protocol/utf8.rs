@@ -2,7 +2,7 @@
 //!
 //! Below 64 bytes, simdutf8's own border, a string that is ASCII is known by that; another goes through simdutf8 with zeros behind it, or, where it is
 //! very short, through the standard library. The standard library alone, which simdutf8 asks there, took 128 instructions for 16 bytes of ASCII, and for
-//! text of several scripts 184 for 16 bytes and 645 for 60; these take 28, 129 and 133 (`bench/run counts instructions burst-text 60`). From 64 on it is
+//! text of several scripts 184 for 16 bytes and 645 for 60; these take 28, 129 and 133 (`bench/run counts instructions burst-json 16`, `burst-text 60`, less what `burst-binary` takes). From 64 on it is
 //! simdutf8 alone.
 //!
 //! The one `unsafe` of the crate stands here: turning checked bytes into `&str` without checking them a

@@ -20,11 +20,12 @@ use std::time::Duration;
 
 use super::backlog::Backlog;
 use super::counters::Counters;
+use super::data::{Data, INLINE, Short};
 use super::destination::Destination;
 use super::error::Error;
 #[cfg(feature = "tokio")]
 use super::message::MessageRef;
-use super::message::{Data, Event, INLINE, Message, Short};
+use super::message::{Event, Message};
 use super::pipe::{Clock, Pipe};
 use crate::keys::next_key;
 use crate::protocol::{
@@ -73,7 +74,7 @@ pub(crate) struct Driver<S, C> {
 pub(crate) enum Take {
     /// Whole.
     Messages,
-    /// Whole, where [`Driver::plain`] has just had nothing.
+    /// Whole, where [`Driver::take_plain`] has just had nothing.
     Judged,
     /// In the parts that are there.
     Parts,

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 use super::Driver;
 use crate::face::counters::Counters;
 use crate::face::error::Error;
-use crate::face::message::Outgoing;
+use crate::face::outgoing::Outgoing;
 use crate::face::pipe::{Clock, Pipe};
 use crate::keys::next_key;
 use crate::protocol::{CannotSend, UsageError};
