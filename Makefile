@@ -39,12 +39,12 @@ lint: ## lints that check has no time for: the fuzz workspace, the extension by 
 	$(CARGO) clippy -p small --all-targets -- -D warnings
 
 # Eight at a time whatever the cores: those of the tool wait for time limits more than they compute (71 s with two, 34 s with four, 18 s with eight).
-test: ## everything that is tested (but of the CPythons before the newest one event loop each: python-test has them whole)
+test: ## everything that is tested (but of the CPythons before the newest one event loop each, and 3.11: python-test has them whole)
 	@$(CARGO) --version
 	peers/install & peers=$$!; conformance/install && wait $$peers
 	python/test brief
 	RUST_TEST_THREADS=8 $(CARGO) test $(ALL)
-	$(CARGO) test --manifest-path fuzz/Cargo.toml
+	$(CARGO) test --manifest-path fuzz/Cargo.toml --target-dir $(TARGET)
 	for example in $(EXAMPLES); do $(TARGET)/debug/examples/$$example || exit 1; done
 	$(TARGET)/debug/aiows
 
