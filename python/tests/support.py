@@ -5,6 +5,7 @@ It shares no code with the package, and it says nothing by itself.
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import os
 import socket
@@ -195,6 +196,14 @@ def header(head, name):
         if found.lower() == name.lower():
             return value.strip()
     return None
+
+
+@contextlib.contextmanager
+def nobody():
+    """A port where nobody listens, on any address of this machine, and that no other test gets meanwhile."""
+    with socket.socket() as held:
+        held.bind(("", 0))
+        yield held.getsockname()[1]
 
 
 class Server:

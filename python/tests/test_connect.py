@@ -9,7 +9,7 @@ import pytest
 
 import aiowebsocket
 from aiowebsocket import InvalidHandshake, InvalidStatus, InvalidURI, OpenTimeout, WebSocketException
-from support import CLOSE, PATIENCE, PING, PONG, TEXT, Link, Peer, close, frame, header, text
+from support import CLOSE, PATIENCE, PING, PONG, TEXT, Link, Peer, close, frame, header, nobody, text
 
 
 def open_descriptors():
@@ -281,9 +281,7 @@ async def test_a_reset_instead_of_an_answer(server):
 
 
 async def test_a_connection_that_is_refused():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with pytest.raises(ConnectionRefusedError) as caught:
+    with nobody() as port, pytest.raises(ConnectionRefusedError) as caught:
         await aiowebsocket.connect(f"ws://127.0.0.1:{port}/")
     assert caught.value.errno == errno.ECONNREFUSED
 
@@ -301,14 +299,11 @@ def _resolve_with(loop, resolve):
 
 
 async def test_a_host_with_several_addresses_names_each(loop):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-
     async def resolve(host, port, **_):
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{number}", port)) for number in (1, 2)]
 
     _resolve_with(loop, resolve)
-    with pytest.raises(OSError, match=r"127\.0\.0\.1:\d+: .*; 127\.0\.0\.2:\d+: ") as caught:
+    with nobody() as port, pytest.raises(OSError, match=r"127\.0\.0\.1:\d+: .*; 127\.0\.0\.2:\d+: ") as caught:
         await aiowebsocket.connect(f"ws://many.example:{port}/")
     assert caught.value.errno == errno.ECONNREFUSED
 

@@ -8,7 +8,7 @@ import pytest
 
 from aiowebsocket.__main__ import _MESSAGE
 from aiowebsocket.echo import echo_server
-from support import PATIENCE, binary, close, text
+from support import PATIENCE, binary, close, nobody, text
 
 
 def run(*arguments, said=""):
@@ -91,10 +91,10 @@ async def test_the_server_complains(loop_that_spawns, server, end, told):
     assert told in complaints and "Traceback" not in complaints
 
 
-async def test_nobody_listens(loop_that_spawns, server):
-    uri = server.uri
-    server.listener.close()
-    status, said, complaints = await client(uri)
+async def test_nobody_listens(loop_that_spawns):
+    with nobody() as port:
+        uri = f"ws://127.0.0.1:{port}/"
+        status, said, complaints = await client(uri)
     assert (status, said) == (1, "")
     assert complaints.startswith(uri) and "Traceback" not in complaints
 

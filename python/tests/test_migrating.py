@@ -19,7 +19,7 @@ from websockets.datastructures import MultipleValuesError
 import aiowebsocket
 import aiowebsocket.sync
 from friendly import serving
-from support import CLOSE, CONTINUATION, PATIENCE, PING, TEXT, arrived, binary, close, frame, run_python, text, turn
+from support import CLOSE, CONTINUATION, PATIENCE, PING, TEXT, arrived, binary, close, frame, nobody, run_python, text, turn
 from test_sync import Serving, Thread, a_moment, echo
 from tls import Server as TlsServer, server_context
 
@@ -418,15 +418,15 @@ async def test_refusals(server, side, naps):
 
 
 @SIDES
-async def test_refusals_where_nobody_listens(server, side, naps):
-    following = connect(side, server.uri).__aiter__()
-    server.listener.close()
-    trying = asyncio.ensure_future(following.__anext__())
-    while sum(nap > 0 for nap in naps) < 3:
-        assert not trying.done()
-        await turn()
-    trying.cancel()
-    await asyncio.wait([trying])
+async def test_refusals_where_nobody_listens(side, naps):
+    with nobody() as port:
+        following = connect(side, f"ws://127.0.0.1:{port}/").__aiter__()
+        trying = asyncio.ensure_future(following.__anext__())
+        while sum(nap > 0 for nap in naps) < 3:
+            assert not trying.done()
+            await turn()
+        trying.cancel()
+        await asyncio.wait([trying])
 
 
 @SIDES

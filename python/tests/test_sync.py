@@ -14,7 +14,7 @@ import trustme
 import aiowebsocket
 from aiowebsocket import TLS, sync
 from aiowebsocket.sync import connect
-from support import BINARY, CLOSE, CONTINUATION, PATIENCE, PING, PONG, TEXT, Frame, accept_value, close, frame, run_python, text, unmasked
+from support import BINARY, CLOSE, CONTINUATION, PATIENCE, PING, PONG, TEXT, Frame, accept_value, close, frame, nobody, run_python, text, unmasked
 from tls import Server as TlsServer, server_context
 
 
@@ -586,10 +586,7 @@ def test_mistakes_and_refusals_have_the_exceptions_of_the_other_face():
         connect("ws://127.0.0.1/", proxy="gopher://127.0.0.1")
     with pytest.raises(ValueError, match="ssl"):
         connect("ws://127.0.0.1/", ssl=ssl.create_default_context())
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    listener.close()
-    with pytest.raises(ConnectionRefusedError, match=f"127.0.0.1:{port}"):
+    with nobody() as port, pytest.raises(ConnectionRefusedError, match=f"127.0.0.1:{port}"):
         connect(f"ws://127.0.0.1:{port}/")
     with pytest.raises(socket.gaierror):
         connect("ws://nobody.invalid/")

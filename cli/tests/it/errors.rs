@@ -1,10 +1,8 @@
 //! Everything that goes wrong: one line that says what, where, and what to try; and a code.
 
-use std::net::TcpListener;
-
 use snapbox::str;
 
-use crate::support::{Server, answering, check, frame, opening_and_sending, run, told};
+use crate::support::{Server, answering, check, frame, nobody, opening_and_sending, run, told};
 
 #[test]
 fn addresses() {
@@ -215,9 +213,7 @@ For more information, try '--help'.
 
 #[test]
 fn nobody_there() {
-    // A port that was free a moment ago.
-    let address =
-        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let (_held, address) = nobody();
     let url = format!("ws://{address}/");
     check(
         told(&["connect", &url], ""),

@@ -1,15 +1,14 @@
 //! On the way to an open connection: who we are, redirects, and time.
 
 use std::io::Read;
-use std::net::TcpListener;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use snapbox::str;
 
 use crate::support::{
-    Folder, LIMIT, Program, Server, answering, answering_all, check, next_frame, once, plain, refusing, run,
-    talking, told,
+    Folder, LIMIT, Program, Server, answering, answering_all, check, next_frame, nobody, once, plain,
+    refusing, run, talking, told,
 };
 
 /// A server that refuses everybody, and the heads that it got.
@@ -229,9 +228,7 @@ aiows: ws://127.0.0.1:PORT/: the server's redirect (302) cannot be followed: in 
 
 "#]],
     );
-    // A port that was free a moment ago.
-    let address =
-        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let (_held, address) = nobody();
     check(
         told(&["connect", &redirecting(&format!("ws://{address}/?token=secret"))], ""),
         str![[r#"

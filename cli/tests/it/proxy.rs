@@ -9,7 +9,7 @@ use std::time::Duration;
 use aiowebsocket::tls::server_config;
 use snapbox::str;
 
-use crate::support::{Folder, LIMIT, Server, check, plain, read_head, told, told_with};
+use crate::support::{Folder, LIMIT, Server, check, nobody, plain, read_head, told, told_with};
 use crate::tls;
 
 /// A proxy on a thread of its own; what it was asked for.
@@ -428,9 +428,7 @@ aiows: ws://feed.example.com/: through http://127.0.0.1:PORT: the proxy does not
 
 #[test]
 fn no_proxy_there() {
-    // A port that was free a moment ago.
-    let address =
-        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let (_held, address) = nobody();
     check(
         told(&["connect", "--proxy", &format!("http://{address}"), "ws://feed.example.com/"], ""),
         str![[r#"

@@ -1,7 +1,7 @@
 //! Programs that are started, talked to, and ended within a limit; and what they said, with ports and times taken out.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use aiowebsocket::opening::{Accepting, HeadLimits};
 use regex::Regex;
 use snapbox::{Assert, IntoData};
+use tokio::net::TcpSocket;
 
 /// Longer than anything here takes on a busy machine; whoever waits this long has failed.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -31,6 +32,14 @@ pub(crate) struct Said {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
+}
+
+/// A port where nobody listens, and that nobody else gets while it is held.
+pub(crate) fn nobody() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let address = socket.local_addr().expect("bound");
+    (socket, address)
 }
 
 /// Runs `aiows` with these arguments and this standard input, to its end.

@@ -12,6 +12,7 @@ use aiowebsocket::opening::{Accepting, HandshakeError, HeadLimits};
 use aiowebsocket::{CloseCode, Error, OpenStep, Proxy, TimeLimit};
 
 use super::{ECHO, PATIENCE, a_moment, accept, request, serves, text, timed};
+use crate::support::nobody::Nobody;
 
 /// A server that gives this answer to whatever is asked.
 fn refusal(answer: &'static str) -> (SocketAddr, thread::JoinHandle<String>) {
@@ -66,7 +67,8 @@ fn mistakes_are_told_before_anything_is_dialled() {
 #[test]
 fn a_name_is_looked_up_and_its_addresses_are_tried() {
     // One that nobody listens at comes first.
-    let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let nobody = Nobody::new();
+    let closed = nobody.address();
     let open: SocketAddr =
         ECHO.trim_start_matches("ws://").trim_end_matches('/').parse().expect("an address");
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -145,8 +147,8 @@ fn a_silent_address_does_not_hold_up_the_next() {
 
 #[test]
 fn nobody_listens_and_nobody_answers() {
-    let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
-    let refused = connect(format!("ws://{closed}/")).open();
+    let nobody = Nobody::new();
+    let refused = connect(nobody.url()).open();
     assert!(
         matches!(&refused, Err(Error::Connect(error)) if error.kind() == io::ErrorKind::ConnectionRefused),
         "{refused:?}"

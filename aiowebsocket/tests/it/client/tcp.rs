@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::stream::frame;
+use crate::support::nobody::Nobody;
 use crate::support::rng::Rng;
 
 async fn echo_server() -> String {
@@ -242,13 +243,11 @@ async fn answers_that_are_none_say_what_is_wrong() {
 
 #[tokio::test]
 async fn nobody_at_the_address() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound");
-    drop(listener);
-    let error = connect(format!("ws://{address}/")).await.expect_err("nobody");
+    let nobody = Nobody::new();
+    let error = connect(nobody.url()).await.expect_err("nobody");
     assert_eq!(
         error.to_string(),
-        format!("no connection could be made: {address}: Connection refused (os error 111)")
+        format!("no connection could be made: {}: Connection refused (os error 111)", nobody.address())
     );
     assert!(matches!(error, Error::Connect(_)) && error.is_retryable());
 }

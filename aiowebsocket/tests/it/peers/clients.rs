@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::process::Process;
 use super::{SIZES, TEXT_PARTS, chromium, closings, done, is_there, local, scripts, within};
+use crate::support::nobody::Nobody;
 
 /// What a client's API can do.
 struct Client {
@@ -95,7 +96,7 @@ struct Server {
     echo: SocketAddr,
     plain: SocketAddr,
     commands: SocketAddr,
-    refused: SocketAddr,
+    refused: Nobody,
     ends: UnboundedReceiver<String>,
     reported: UnboundedReceiver<String>,
     _tasks: [AbortOnDrop<()>; 3],
@@ -106,7 +107,7 @@ impl Server {
         let echo = done("bind", EchoServer::bind(LOOPBACK)).await;
         let plain = done("bind", EchoServer::bind(LOOPBACK)).await.no_compression();
         let (commands, commands_at) = listen().await;
-        let (_, refused) = listen().await;
+        let refused = Nobody::new();
         let (end, ends) = unbounded_channel();
         let (report, reported) = unbounded_channel();
         Self {
@@ -125,7 +126,8 @@ impl Server {
     }
 
     fn addresses(&self) -> [String; 4] {
-        [self.echo, self.plain, self.commands, self.refused].map(|address| format!("ws://{address}"))
+        [self.echo, self.plain, self.commands, self.refused.address()]
+            .map(|address| format!("ws://{address}"))
     }
 
     /// Waits for the client to finish, and holds what it saw and what we saw against what was to be seen.

@@ -144,7 +144,7 @@ pub(super) fn program(peer: &str) -> PathBuf {
 }
 
 /// A port that nobody has. Somebody may take it before it is used.
-pub(super) async fn free_port() -> u16 {
+async fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     listener.local_addr().expect("bound").port()
 }

@@ -12,10 +12,11 @@ use rustls::DEFAULT_VERSIONS;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::daemons::{Daemon, free_port};
+use super::daemons::Daemon;
 use super::fronts::{converses, echo_server, trusting};
 use super::{aiows, done, is_there, within};
 use crate::support::certificates::{Authority, Files, Wrong};
+use crate::support::nobody::Nobody;
 
 /// A proxy that runs, and what it leads to.
 struct Place {
@@ -102,11 +103,6 @@ impl Place {
     }
 }
 
-/// An address where nobody listens.
-async fn nobody() -> String {
-    format!("ws://127.0.0.1:{}/", free_port().await)
-}
-
 #[tokio::test]
 async fn tinyproxy() {
     if !is_there("tinyproxy") {
@@ -128,7 +124,7 @@ async fn tinyproxy() {
     assert_eq!(refusal.status, 401);
     assert!(!fault.is_retryable() && !format!("{fault} {fault:?}").contains("wrong"), "{fault:?}");
 
-    let (refusal, fault) = place.refusal(&nobody().await, place.proxy("http", "user:pass@")).await;
+    let (refusal, fault) = place.refusal(&Nobody::new().url(), place.proxy("http", "user:pass@")).await;
     assert_eq!(refusal.status, 500);
     assert!(!refusal.body.is_empty() && fault.is_retryable());
 
@@ -162,7 +158,7 @@ async fn squid() {
         let (refusal, fault) = place.refusal(&place.plain, place.proxy(scheme, "other:pass@")).await;
         assert!(matches!(refusal.status.as_u16(), 403 | 407), "{fault}");
         assert!(!fault.is_retryable());
-        let (refusal, fault) = place.refusal(&nobody().await, place.proxy(scheme, "user:pass@")).await;
+        let (refusal, fault) = place.refusal(&Nobody::new().url(), place.proxy(scheme, "user:pass@")).await;
         assert_eq!(refusal.status, 503);
         assert!(fault.is_retryable());
     }
@@ -209,7 +205,7 @@ async fn microsocks_with_user_and_password() {
         let fault = place.fault(&place.plain, place.proxy(scheme, "")).await;
         assert!(matches!(fault, ProxyFault::NoAcceptableMethod { has_credentials: false }), "{fault}");
         assert!(!fault.is_retryable());
-        let fault = place.fault(&nobody().await, place.proxy(scheme, "user:pass@")).await;
+        let fault = place.fault(&Nobody::new().url(), place.proxy(scheme, "user:pass@")).await;
         assert!(
             matches!(fault, ProxyFault::SocksRefused { reply: SocksReply::CONNECTION_REFUSED }),
             "{fault}"

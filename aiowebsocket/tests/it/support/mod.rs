@@ -1,5 +1,5 @@
-//! What the tests share: a face without a socket, two machines on a fake wire, a bad line, random numbers that can be had
-//! again, and an allocator that counts.
+//! What the tests share: a face without a socket, two machines on a fake wire, a bad line, an address without a server, random
+//! numbers that can be had again, and an allocator that counts.
 
 pub(crate) mod alloc;
 #[cfg(feature = "tls")]
@@ -7,6 +7,7 @@ pub(crate) mod certificates;
 pub(crate) mod compression;
 pub(crate) mod face;
 pub(crate) mod namespace;
+pub(crate) mod nobody;
 pub(crate) mod pair;
 pub(crate) mod relay;
 pub(crate) mod rng;
