@@ -84,9 +84,14 @@ class Servers:
         return said
 
 
+def opens(workload):
+    """Whether connections are measured, and not messages."""
+    return workload.endswith(("connect", "resume"))
+
+
 def expected(workload, size, count, known={}):
     """Messages, bytes and checksum that a workload has to give, as the server's program computes them."""
-    if workload.endswith(("connect", "resume")):
+    if opens(workload):
         return f"{count} 0 {0:016x}"
     kind = workload.split("burst-")[1] if "burst-" in workload else "binary"
     key = (kind, size, count)

@@ -68,9 +68,9 @@ def results(record):
         parts += ["## Latency\n", latency_table(rows)]
     parts += [
         "## Counts\n",
-        counts_table(rows, "instructions", "User-space instructions a message (callgrind)"),
-        counts_table(rows, "syscalls", "System calls a message (strace)"),
-        counts_table(rows, "allocations", "Calls of the allocator a message"),
+        counts_table(rows, "instructions", "User-space instructions a message, or a connection (callgrind)"),
+        counts_table(rows, "syscalls", "System calls a message, or a connection (strace)"),
+        counts_table(rows, "allocations", "Calls of the allocator a message, or a connection"),
         "## Memory\n",
         *show("memory"),
         memory_table(rows, int(about.get("connections", 2000))),

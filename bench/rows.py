@@ -3,6 +3,8 @@
 import pathlib
 import tomllib
 
+from measure import opens
+
 HERE = pathlib.Path(__file__).resolve().parent
 PLAN = tomllib.loads((HERE / "workloads.toml").read_text())
 CLIENTS = {client["name"]: client for client in PLAN["clients"]}
@@ -37,7 +39,7 @@ def measured_by(workload, clients):
         return [client for client in clients if CLIENTS[client].get("deflate")]
     if workload.startswith("tls-"):
         clients = [client for client in clients if CLIENTS[client].get("tls")]
-    if workload.endswith(("connect", "resume")):
+    if opens(workload):
         return [client for client in clients if CLIENTS[client].get("own_handshake", True)]
     return list(clients)
 
