@@ -39,9 +39,17 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The same between attempts, which without a moment between them would be thousands a second.
+pub(crate) fn delay(text: &str) -> Result<Duration, String> {
+    match seconds(text)? {
+        delay if delay < Duration::from_millis(10) => Err("write 0.01 or more".to_owned()),
+        delay => Ok(delay),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Duration, seconds, show};
+    use super::{Duration, delay, seconds, show};
 
     #[test]
     fn times_are_shown_with_three_digits() {
@@ -66,5 +74,7 @@ mod tests {
         for wrong in ["-1", "nan", "inf", "1e99", "two", ""] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(delay("0.01"), Ok(Duration::from_millis(10)));
+        assert!(delay("0").is_err() && delay("0.009").is_err());
     }
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::clock::seconds;
+use crate::clock::{delay, seconds};
 use crate::exit::{Exit, Failure, Outcome, name};
 use crate::input::{self, Input};
 use crate::output::{Output, Style, standard_output};
@@ -66,7 +66,7 @@ pub(crate) struct ConnectOptions {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "60",
-        value_parser = seconds
+        value_parser = delay
     )]
     reconnect: Option<Duration>,
 

@@ -1,10 +1,17 @@
 //! Messages on standard output, written by a thread of its own: a reader that does not read (a pager, a stopped
 //! terminal) must not keep the program from hearing Ctrl-C.
 
+use std::convert::Infallible;
 use std::io::{self, Write, stdout};
+#[cfg(unix)]
+use std::os::fd::AsFd as _;
 use std::thread;
 
 use aiowebsocket::Message;
+#[cfg(unix)]
+use nix::errno::Errno;
+#[cfg(unix)]
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::escape::escape;
@@ -44,6 +51,8 @@ pub(crate) struct Output {
     waiting: mpsc::Sender<Vec<u8>>,
     /// How writing ended; nothing once that was told.
     done: Option<oneshot::Receiver<io::Result<()>>>,
+    /// Ends when nobody can read any more what is written.
+    reader: oneshot::Receiver<Infallible>,
     told_of_binary: bool,
 }
 
@@ -52,7 +61,7 @@ impl Output {
         let (waiting, receiver) = mpsc::channel(WAITING);
         let (sender, done) = oneshot::channel();
         drop(thread::spawn(move || sender.send(write_all(receiver, sink))));
-        Self { style, json, waiting, done: Some(done), told_of_binary: false }
+        Self { style, json, waiting, done: Some(done), reader: reader(), told_of_binary: false }
     }
 
     /// Hands a message to the writer; waits while it is behind.
@@ -96,10 +105,13 @@ impl Output {
 
     /// Waits until the writer takes no more, and tells why. Dropping the future loses nothing.
     pub(crate) async fn broken(&mut self) -> Failure {
-        self.waiting.closed().await;
-        let error = match &mut self.done {
-            Some(done) => done.await.ok().and_then(Result::err),
-            None => None,
+        let error = tokio::select! {
+            () = self.waiting.closed() => match &mut self.done {
+                Some(done) => done.await.ok().and_then(Result::err),
+                None => None,
+            },
+            // Where nothing arrives, nothing is written that would tell it.
+            _ = &mut self.reader => None,
         };
         self.done = None;
         error.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()).into()
@@ -127,6 +139,34 @@ pub(crate) fn standard_output() -> Sink {
         out.write_all(bytes)?;
         out.flush()
     })
+}
+
+/// Whoever reads standard output. Ends when nobody does: the reader of a pipe has gone.
+#[cfg(unix)]
+fn reader() -> oneshot::Receiver<Infallible> {
+    let (sender, reader) = oneshot::channel();
+    drop(thread::spawn(move || {
+        let out = stdout();
+        // What is asked for is nothing; an end is told to everybody.
+        let mut watched = [PollFd::new(out.as_fd(), PollFlags::empty())];
+        loop {
+            match poll(&mut watched, PollTimeout::NONE) {
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => return drop(sender),
+                // Cannot be watched: an end is told by the next write alone.
+                Err(_) => return std::mem::forget(sender),
+            }
+        }
+    }));
+    reader
+}
+
+/// There is no such word of a pipe.
+#[cfg(not(unix))]
+fn reader() -> oneshot::Receiver<Infallible> {
+    let (sender, reader) = oneshot::channel();
+    std::mem::forget(sender);
+    reader
 }
 
 fn write_all(mut waiting: mpsc::Receiver<Vec<u8>>, mut sink: Sink) -> io::Result<()> {

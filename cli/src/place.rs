@@ -1,5 +1,6 @@
 //! Where something went wrong, and in which words a person is told: what, where, and what to try.
 
+use std::error::Error as _;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -155,7 +156,8 @@ impl Place {
             Some(proxy) if proxy.dial_host() == name => "the proxy's name",
             _ => "the name",
         };
-        format!("{whose} {name:?} could not be resolved: {error}; check its spelling and the network")
+        let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        format!("{whose} {name:?} could not be resolved: {cause}; check its spelling and the network")
     }
 
     fn connecting(&self, error: &io::Error) -> String {

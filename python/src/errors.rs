@@ -218,9 +218,12 @@ pub(crate) fn opening(py: Python<'_>, error: &Error) -> PyErr {
         Error::Proxy(fault) => proxy(py, fault),
         Error::Request(error) => value(error),
         Error::Url(error) => value(error),
-        Error::Dns(cause) => {
-            given(cause).map_or_else(|| PyOSError::new_err(text), |error| error.clone_ref(py))
-        }
+        Error::Dns(error) => match error.get_ref().and_then(|error| error.downcast_ref()) {
+            Some(ConnectError::Resolve { cause, .. }) if let Some(error) = given(cause) => {
+                error.clone_ref(py)
+            }
+            _ => PyOSError::new_err(text),
+        },
         Error::Connect(error) => match error.get_ref().and_then(|error| error.downcast_ref::<DialError>()) {
             Some(error) => dial(py, error, &text),
             None => copy(error).into(),

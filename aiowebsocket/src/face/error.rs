@@ -19,7 +19,7 @@ pub enum Error {
     Url(Box<UrlError>),
     /// A header, subprotocol or other part of the request is wrong. Nothing was dialled.
     Request(Box<RequestError>),
-    /// The name could not be resolved, or has no address.
+    /// The name could not be resolved, or has no address. Inside is a [`ConnectError::Resolve`], which has the name and the cause.
     Dns(io::Error),
     /// No connection to the host, or to its proxy, could be made. Inside is a [`DialError`](crate::opening::DialError), which has each
     /// address with its cause.
@@ -172,7 +172,7 @@ impl fmt::Display for Error {
         match self {
             Self::Url(error) => error.fmt(f),
             Self::Request(error) => error.fmt(f),
-            Self::Dns(error) => write!(f, "the host name could not be resolved: {error}"),
+            Self::Dns(error) => error.fmt(f),
             Self::Connect(error) => write!(f, "no connection could be made: {error}"),
             Self::ProxyRules(error) => error.fmt(f),
             Self::Proxy(error) => error.fmt(f),
@@ -200,9 +200,9 @@ impl fmt::Display for Error {
                 write!(f, "the peer ended the connection without a Close frame (1006)")
             }
             Self::Closed { code, reason } if reason.is_empty() => {
-                write!(f, "the peer closed the connection: {code}, {}", code.explain())
+                write!(f, "the connection was closed: {code}, {}", code.explain())
             }
-            Self::Closed { code, reason } => write!(f, "the peer closed the connection: {code}: {reason:?}"),
+            Self::Closed { code, reason } => write!(f, "the connection was closed: {code}: {reason:?}"),
             Self::NotConnected => f.write_str("there is no connection now: nothing was sent"),
             Self::Usage(error) => error.fmt(f),
             Self::Io(error) => write!(f, "the connection broke: {error}"),
@@ -211,21 +211,26 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {
+    /// What is behind the error inside, which `Display` has said already: whoever prints the chain prints nothing twice.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Url(error) => Some(error),
-            Self::Request(error) => Some(error),
-            Self::Dns(error) | Self::Connect(error) | Self::Io(error) => Some(error),
-            Self::ProxyRules(error) => Some(error),
-            Self::Proxy(error) => Some(error),
-            Self::Tls(error) => Some(error),
-            Self::Redirect(error) => Some(error),
-            Self::Handshake(error) => Some(error),
-            Self::Accept(error) => Some(error),
-            Self::Protocol(error) | Self::TooBig(error) => Some(error),
-            Self::Usage(error) => Some(error),
-            Self::Reply(error) => Some(error),
-            Self::Refused(_) | Self::Timeout(_) | Self::Closed { .. } | Self::NotConnected => None,
+            Self::Dns(error) | Self::Connect(error) | Self::Io(error) => error.source(),
+            Self::ProxyRules(error) => error.source(),
+            Self::Proxy(error) => error.source(),
+            Self::Tls(error) => error.source(),
+            Self::Redirect(error) => error.source(),
+            Self::Url(_)
+            | Self::Request(_)
+            | Self::Handshake(_)
+            | Self::Accept(_)
+            | Self::Protocol(_)
+            | Self::TooBig(_)
+            | Self::Refused(_)
+            | Self::Reply(_)
+            | Self::Timeout(_)
+            | Self::Closed { .. }
+            | Self::NotConnected
+            | Self::Usage(_) => None,
         }
     }
 }
@@ -236,7 +241,7 @@ impl From<ConnectError> for Error {
             ConnectError::ProxyRules(error) => Self::ProxyRules(Box::new(error)),
             ConnectError::Request(error) => error.into(),
             ConnectError::Random(error) => Self::Io(error),
-            ConnectError::Resolve { cause, .. } => Self::Dns(cause),
+            ConnectError::Resolve { ref cause, .. } => Self::Dns(io::Error::new(cause.kind(), error)),
             ConnectError::Connect(error) => Self::Connect(error.into()),
             ConnectError::Proxy(error) => Self::Proxy(Box::new(error)),
             ConnectError::Tls(error) => Self::Tls(Box::new(error)),

@@ -258,7 +258,13 @@ impl Connecting {
                     return Ok(next);
                 }
                 Stage::Dial(mut dialling) => {
-                    let attempt = dialling.next(now).map_err(ConnectError::Connect)?;
+                    let attempt = dialling.next(now).map_err(|error| {
+                        ConnectError::Connect(if self.proxy.is_some() {
+                            error.with_the_proxy()
+                        } else {
+                            error
+                        })
+                    })?;
                     self.stage = Stage::Dial(dialling);
                     return Ok(match attempt {
                         Some(attempt) => {

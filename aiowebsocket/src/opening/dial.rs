@@ -178,7 +178,7 @@ impl Dialling {
                 (State::UnderWay { .. }, None) | (State::Waiting, _) => {}
             }
         }
-        DialError { causes }
+        DialError { causes, with_proxy: false }
     }
 }
 
@@ -209,12 +209,18 @@ fn by_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 /// `Display` is one line that names each address with its cause, those with the same cause together.
 pub struct DialError {
     causes: Vec<(SocketAddr, Error)>,
+    with_proxy: bool,
 }
 
 impl DialError {
     /// Each address that was tried, with what became of it, in the order in which they were tried.
     pub fn causes(&self) -> &[(SocketAddr, Error)] {
         &self.causes
+    }
+
+    /// The same, of the way to a proxy.
+    pub(super) fn with_the_proxy(self) -> Self {
+        Self { with_proxy: true, ..self }
     }
 
     /// The kind of the most telling cause: that a host said no tells more than that another was silent, and that more
@@ -240,6 +246,9 @@ impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.causes.is_empty() {
             return f.write_str("there is no address to connect to");
+        }
+        if self.with_proxy {
+            f.write_str("the proxy at ")?;
         }
         // Those with the same cause stand where the first of them stands.
         let same = |a: &Error, b: &Error| a.kind() == b.kind() && a.to_string() == b.to_string();

@@ -150,15 +150,14 @@ impl fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::ProxyRules(error) => Some(error),
-            Self::Request(error) => Some(error),
             Self::Random(error) | Self::Resolve { cause: error, .. } => Some(error),
-            Self::Connect(error) => Some(error),
-            Self::Proxy(error) => Some(error),
-            Self::Tls(error) => Some(error),
-            Self::Handshake(error) => Some(error),
-            Self::Redirect(error) => Some(error),
-            Self::Timeout { .. } => None,
+            // `Display` has said them already.
+            Self::ProxyRules(error) => error.source(),
+            Self::Connect(error) => error.source(),
+            Self::Proxy(error) => error.source(),
+            Self::Tls(error) => error.source(),
+            Self::Redirect(error) => error.source(),
+            Self::Request(_) | Self::Handshake(_) | Self::Timeout { .. } => None,
         }
     }
 }

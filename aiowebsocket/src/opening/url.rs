@@ -335,7 +335,7 @@ impl fmt::Display for UrlError {
                 f.write_str("the percent-escapes of the host are not UTF-8: write the name in punycode")
             }
             Self::InternationalHost => f.write_str(
-                "the host is not ASCII: write it in punycode (xn--…), or build aiowebsocket with the feature \"idn\"",
+                "the host is not ASCII: write it in punycode (xn--…); a Rust program can build with the feature \"idn\"",
             ),
             Self::InvalidInternationalHost => {
                 f.write_str("the host is not a valid international name: check its spelling")

@@ -12,6 +12,7 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, SupportedProtocolVersio
 
 use super::error::{of_configuration, of_identity};
 use super::files::Source;
+use super::given::Given;
 use super::pin::Judge;
 use super::provider;
 use super::session::Session;
@@ -58,10 +59,18 @@ struct Options {
     /// What judges by more than a trust store, and what shows a certificate: set by the options that want it, so that a program without
     /// them has no code for it.
     judge: Option<MakeJudge>,
+    given: Option<JudgeGiven>,
     identify: Option<Identify>,
 }
 
 type MakeJudge = fn(&Options, &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError>;
+
+/// What asks this judge first, or else the store.
+type JudgeGiven = fn(
+    &Options,
+    Option<Arc<dyn ServerCertVerifier>>,
+    &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError>;
 
 /// A configuration that knows whom to trust, and not yet who it is.
 type Trusting = ConfigBuilder<ClientConfig, WantsClientCert>;
@@ -83,8 +92,8 @@ impl Tls {
         DEFAULT.get_or_init(Self::default).clone()
     }
 
-    /// Trusts the certificates of this PEM file too: a private CA, or a server's own certificate that signed itself.
-    /// Reads the file now.
+    /// Trusts the certificates of this PEM file too: a private CA, or a server's own certificate that signed itself, even where that says
+    /// that it is a CA's, as `openssl req -x509` makes it. Reads the file now.
     ///
     /// # Errors
     /// The file cannot be read, or holds no certificate.
@@ -101,7 +110,10 @@ impl Tls {
     }
 
     fn ca(self, roots: Vec<CertificateDer<'static>>) -> Self {
-        self.with(|options| options.roots.extend(roots))
+        self.with(|options| {
+            options.roots.extend(roots);
+            options.given = Some(Options::judge_given);
+        })
     }
 
     /// Trusts the certificates given with [`ca_file`](Self::ca_file) alone, and not the operating system's.
@@ -215,7 +227,11 @@ impl Options {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .map_err(of_configuration)?;
-        let trusting = match self.verifier(&provider)? {
+        let mut judge = self.verifier(&provider)?;
+        if let Some(given) = self.given {
+            judge = Some(given(self, judge, &provider)?);
+        }
+        let trusting = match judge {
             Some(judge) => builder.dangerous().with_custom_certificate_verifier(judge),
             None => builder.with_root_certificates(self.store()?),
         };
@@ -259,9 +275,11 @@ impl Options {
             store.add(root.clone()).map_err(of_configuration)?;
         }
         if store.is_empty() {
-            return Err(contradiction(
-                "no certificate is trusted: name a CA with ca_file(), or build with the feature platform-roots or mozilla-roots",
-            ));
+            return Err(contradiction(if cfg!(any(feature = "platform-roots", feature = "mozilla-roots")) {
+                "no certificate is trusted: name a CA (ca_file)"
+            } else {
+                "no certificate is trusted: name a CA (ca_file), or build with the feature platform-roots or mozilla-roots"
+            }));
         }
         Ok(store)
     }
@@ -281,6 +299,23 @@ impl Options {
             WebPkiServerVerifier::builder_with_provider(Arc::new(self.store()?), Arc::clone(provider));
         let verifier = verifier.with_crls(self.crls.iter().cloned()).allow_unknown_revocation_status();
         Ok(verifier.build().map_err(of_configuration)?)
+    }
+
+    /// The judge that takes given certificates that signed themselves for a server's own too.
+    fn judge_given(
+        &self,
+        judge: Option<Arc<dyn ServerCertVerifier>>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+        let judge: Arc<dyn ServerCertVerifier> = match judge {
+            Some(judge) => judge,
+            None => {
+                let store = Arc::new(self.store()?);
+                let verifier = WebPkiServerVerifier::builder_with_provider(store, Arc::clone(provider));
+                verifier.build().map_err(of_configuration)?
+            }
+        };
+        Ok(Arc::new(Given::new(judge, self.roots.clone())))
     }
 
     fn identify(&self, trusting: Trusting) -> Result<ClientConfig, TlsError> {

@@ -10,6 +10,9 @@ use crate::layer::{TlsError, TlsFault};
 /// An error of a client's session.
 pub(super) fn of_client(error: Error) -> TlsError {
     let fault = match &error {
+        Error::InvalidCertificate(error) if is_ca(error) => {
+            return TlsError::caused(TlsFault::BadCertificate, IsCa);
+        }
         Error::InvalidCertificate(error) => of_certificate(error),
         Error::NoCertificatesPresented => TlsFault::BadCertificate,
         _ => of_either(&error),
@@ -45,6 +48,24 @@ impl fmt::Display for Mismatch {
 }
 
 impl std::error::Error for Mismatch {}
+
+/// webpki's refusal of a CA as a server.
+pub(super) fn is_ca(error: &CertificateError) -> bool {
+    // Its type is of a crate that only rustls names.
+    matches!(error, CertificateError::Other(other) if other.0.to_string() == "CaUsedAsEndEntity")
+}
+
+/// A CA stands in the server's place.
+#[derive(Debug)]
+struct IsCa;
+
+impl fmt::Display for IsCa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it is a CA's own, which was not given as one to trust")
+    }
+}
+
+impl std::error::Error for IsCa {}
 
 /// The name in `DnsName("example.com")` or `IpAddress(192.0.2.1)`, which is how rustls gives it.
 fn bare(name: &str) -> &str {

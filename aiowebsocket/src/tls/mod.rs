@@ -6,6 +6,7 @@
 mod client;
 mod error;
 mod files;
+mod given;
 mod pin;
 mod server;
 mod session;

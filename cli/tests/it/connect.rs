@@ -267,9 +267,23 @@ fn a_feed_is_followed_until_the_server_ends_it() {
 
 #[test]
 fn a_reader_who_has_enough_ends_it_quietly() {
+    ends_without_a_reader(&[], "more\n");
+}
+
+/// Nothing is written any more that would find the pipe broken.
+#[cfg(unix)]
+#[test]
+fn a_reader_who_has_enough_ends_it_where_nothing_arrives() {
+    ends_without_a_reader(&[], "");
+    ends_without_a_reader(&["--reconnect"], "");
+}
+
+/// Reads one line and goes; what is said then comes back.
+fn ends_without_a_reader(options: &[&str], said: &str) {
     let server = Server::start(&[]);
     let mut child = Command::new(env!("CARGO_BIN_EXE_aiows"))
         .args(["connect", &server.url])
+        .args(options)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -290,7 +304,7 @@ fn a_reader_who_has_enough_ends_it_quietly() {
             Some(status) => break status,
             None => assert!(began.elapsed() < LIMIT, "it ends"),
         }
-        _ = writeln!(stdin, "more");
+        _ = stdin.write_all(said.as_bytes());
         thread::sleep(Duration::from_millis(5));
     };
     let mut complaint = String::new();

@@ -130,7 +130,7 @@ async fn a_lost_connection_is_opened_again_after_the_time_that_is_said() {
         let (cause, retry_in, _) = lost(&mut feed).await;
         assert_eq!(
             cause.to_string(),
-            "the peer closed the connection: 1001 (Going Away): \"maintenance\"",
+            "the connection was closed: 1001 (Going Away): \"maintenance\"",
             "a clean end is a cause, too"
         );
         // The connection was not open for long: no random first delay, but the next one.

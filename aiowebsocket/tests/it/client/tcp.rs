@@ -421,8 +421,8 @@ async fn close_codes_arrive_on_both_sides() {
             assert_eq!((last.is_ok(), server_last.is_ok()), (clean, clean), "{code:?}");
             if let (false, Err(error)) = (client_first, last) {
                 let expected = match reason {
-                    "" => "the peer closed the connection: 1011 (Internal Error)".to_owned(),
-                    _ => format!("the peer closed the connection: 4321: {reason:?}"),
+                    "" => "the connection was closed: 1011 (Internal Error)".to_owned(),
+                    _ => format!("the connection was closed: 4321: {reason:?}"),
                 };
                 assert!(error.to_string().starts_with(&expected), "{error}");
             }

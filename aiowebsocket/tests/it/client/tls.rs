@@ -419,6 +419,40 @@ async fn sessions_are_resumed_among_connections_of_the_same_options_only() {
     }
 }
 
+/// It is a CA, which no path may end with; but it is the very one that was given.
+#[tokio::test]
+async fn a_certificate_that_signed_itself() {
+    let wrongs = [Wrong::Nothing, Wrong::OtherHost, Wrong::Expired, Wrong::NotYetValid];
+    for wrong in wrongs {
+        let (issued, other) = (Issued::by_itself(wrong), Issued::by_itself(wrong));
+        let url = echo(issued.server_config(DEFAULT_VERSIONS, None)).await;
+        let given =
+            |issued: &Issued| Tls::new().ca_pem(issued.certificate.as_bytes()).expect("a certificate");
+        for tls in [given(&issued), given(&issued).only_these_cas(), given(&issued).only_tls13()] {
+            match (wrong, connect(&url).tls(tls).await) {
+                (Wrong::Nothing, Ok(mut ws)) => comes_back(&mut ws, 10, &mut Rng::new()).await,
+                (Wrong::OtherHost, Err(Error::Tls(error))) => {
+                    assert!(matches!(error.fault(), TlsFault::WrongHost { .. }), "{error}");
+                }
+                (Wrong::Expired, Err(Error::Tls(error))) => {
+                    assert!(matches!(error.fault(), TlsFault::Expired { .. }), "{error}");
+                }
+                (Wrong::NotYetValid, Err(Error::Tls(error))) => {
+                    assert!(matches!(error.fault(), TlsFault::NotYetValid { .. }), "{error}");
+                }
+                (wrong, opened) => panic!("{wrong:?}: {:?}", opened.map(|_| ())),
+            }
+        }
+        // Of the same names, and not the one that was given.
+        let opened = connect(&url).tls(given(&other).only_these_cas()).await;
+        let Err(Error::Tls(error)) = opened else { panic!("{wrong:?}: {opened:?}") };
+        if wrong == Wrong::Nothing {
+            assert_eq!(error.fault(), &TlsFault::BadCertificate);
+            assert!(error.to_string().ends_with("which was not given as one to trust"), "{error}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn options_that_cannot_be_used_say_so_before_anything_is_sent() {
     assert!(Tls::new().ca_file("/nowhere/ca.pem").is_err());

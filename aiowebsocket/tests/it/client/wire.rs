@@ -80,7 +80,7 @@ async fn what_the_peer_said_is_read_after_writing_broke() {
     assert_eq!(ws.recv().await.expect("open").expect("open").as_text(), Some("hello"));
     wire.lock().ended = true;
     let error = ws.recv().await.expect_err("1011");
-    assert_eq!(error.to_string(), "the peer closed the connection: 1011 (Internal Error): \"bye\"");
+    assert_eq!(error.to_string(), "the connection was closed: 1011 (Internal Error): \"bye\"");
 }
 
 /// Reading broke: every later call says the same.

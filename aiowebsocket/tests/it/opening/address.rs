@@ -106,7 +106,7 @@ fn international_hosts_ask_for_punycode() {
     assert_eq!(error, UrlError::InternationalHost);
     assert_eq!(
         error.to_string(),
-        "the host is not ASCII: write it in punycode (xn--…), or build aiowebsocket with the feature \"idn\""
+        "the host is not ASCII: write it in punycode (xn--…); a Rust program can build with the feature \"idn\""
     );
     assert_eq!(Address::parse("ws://b%C3%BCcher.example/"), Err(UrlError::InternationalHost));
 }

@@ -415,6 +415,17 @@ fn a_proxy_is_dialled_and_asked_for_a_tunnel() {
 }
 
 #[test]
+fn a_proxy_that_is_not_there_is_told_as_the_proxy() {
+    let mut face = Face::new("ws://example.com/", through("http://192.0.2.9:3128"));
+    let attempt = face.dial("192.0.2.9:3128");
+    face.machine.failed(attempt, io::ErrorKind::ConnectionRefused.into(), face.now);
+    assert_eq!(
+        face.fails().to_string(),
+        "no connection could be made: the proxy at 192.0.2.9:3128: connection refused"
+    );
+}
+
+#[test]
 fn a_refusal_of_the_proxy_is_told_as_its_own() {
     let mut face = Face::new("wss://example.com/", through("http://192.0.2.9:3128"));
     face.connect("192.0.2.9:3128");

@@ -55,21 +55,7 @@ impl Authority {
 
     /// A server's certificate for 127.0.0.1 and localhost.
     pub(crate) fn server(&self, wrong: Wrong) -> Issued {
-        let names = match wrong {
-            Wrong::OtherHost => vec!["elsewhere.example".to_owned()],
-            _ => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
-        };
-        self.issue(names, ExtendedKeyUsagePurpose::ServerAuth, |params| match wrong {
-            Wrong::Expired => {
-                params.not_before = date_time_ymd(2001, 1, 1);
-                params.not_after = date_time_ymd(2002, 1, 1);
-            }
-            Wrong::NotYetValid => {
-                params.not_before = date_time_ymd(4000, 1, 1);
-                params.not_after = date_time_ymd(4001, 1, 1);
-            }
-            Wrong::Nothing | Wrong::OtherHost => {}
-        })
+        self.issue(wrong.names(), ExtendedKeyUsagePurpose::ServerAuth, |params| wrong.date(params))
     }
 
     /// A server's certificate that the list revokes.
@@ -117,7 +103,36 @@ impl Authority {
     }
 }
 
+impl Wrong {
+    fn names(self) -> Vec<String> {
+        match self {
+            Self::OtherHost => vec!["elsewhere.example".to_owned()],
+            _ => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+        }
+    }
+
+    fn date(self, params: &mut CertificateParams) {
+        let (from, to) = match self {
+            Self::Expired => (2001, 2002),
+            Self::NotYetValid => (4000, 4001),
+            Self::Nothing | Self::OtherHost => return,
+        };
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
+    }
+}
+
 impl Issued {
+    /// A server's certificate for 127.0.0.1 and localhost that signed itself and says that it is a CA: what `openssl req -x509` makes.
+    pub(crate) fn by_itself(wrong: Wrong) -> Self {
+        let mut params = CertificateParams::new(wrong.names()).expect("names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        wrong.date(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        Self { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
     pub(crate) fn der(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("a certificate")
     }
