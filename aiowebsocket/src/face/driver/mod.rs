@@ -207,13 +207,15 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
         })
     }
 
-    /// What was received as the item of a stream: an error is told once.
+    /// What was received as the item of a stream: the error that the connection ended with is told once. One that a call has to itself, in the middle
+    /// of a message that is taken in parts, ends nothing.
     #[cfg(feature = "futures")]
     pub(crate) fn once(
         &mut self,
         received: Result<Option<Message>, Error>,
     ) -> Option<Result<Message, Error>> {
-        if received.is_err() && std::mem::replace(&mut self.told, true) { None } else { received.transpose() }
+        let is_end = received.is_err() && self.machine.ending().is_some();
+        if is_end && std::mem::replace(&mut self.told, true) { None } else { received.transpose() }
     }
 
     /// The same where [`take_plain`](Self::take_plain) had nothing, of a connection that may be in the middle of a message that is taken in
