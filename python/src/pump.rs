@@ -301,6 +301,10 @@ impl Pump {
     /// Queues one message.
     #[inline]
     pub(crate) fn queue(&mut self, kind: Kind, payload: &[u8], plain: bool) -> Result<(), CannotSend> {
+        if self.found.is_some() || self.part.is_some() {
+            // It waits for somebody to take it, in the read buffer, whose memory this message would be written into.
+            self.machine.hold();
+        }
         let payload = Payload::Borrowed(payload);
         if plain {
             self.machine.send_plain(kind, payload, &mut next_key)?;

@@ -10,7 +10,7 @@ import warnings
 import pytest
 
 from aiowebsocket import ConnectionClosedError, ConnectionClosedOK
-from support import CLOSE, PING, PONG, TEXT, Link, arrived, binary, close, frame, parked, run_python, text, turn
+from support import CLOSE, CONTINUATION, PING, PONG, TEXT, Link, arrived, binary, close, frame, parked, run_python, text, turn
 
 # ---- closing
 
@@ -201,6 +201,53 @@ async def test_who_does_not_receive_does_not_judge_the_peer(server):
     assert link.ws.is_open
     for _ in range(10):
         await link.ws.recv()
+
+
+# ---- what was read and is not taken yet
+
+
+@pytest.mark.parametrize("size", [10, 1000, 30_000])
+class TestWhatIsSentMeanwhile:
+    """It is written elsewhere, although it is mostly written into the memory that the message before it was read into."""
+
+    async def test_the_window_is_full(self, server, size):
+        link = await Link.open(server, receive_window=1000)
+        said = [letter * 300 for letter in "abcdef"]
+        for message in said:
+            link.peer.say(text(message))
+            await arrived()
+        await link.ws.send("z" * size)
+        assert [await link.ws.recv() for _ in said] == said
+        assert (await link.peer.frame()).payload == b"z" * size
+
+    async def test_nobody_asks_for_a_part(self, link, size):
+        streaming = link.ws.recv_streaming()
+        link.peer.say(frame(TEXT, "begun", fin=False))
+        assert await streaming.__anext__() == "begun"
+        link.peer.say(frame(CONTINUATION, "a" * 300, fin=False))
+        await arrived()
+        await link.ws.send("z" * size)
+        link.peer.say(frame(CONTINUATION, "end"))
+        assert [part async for part in streaming] == ["a" * 300, "end"]
+        assert (await link.peer.frame()).payload == b"z" * size
+
+    async def test_the_turn_is_over(self, loop, server, size):
+        got = []
+
+        def on_message(ws, message):
+            got.append(message)
+            if len(got) == 1:
+                # Longer than a turn, which is looked at with each 64th message.
+                time.sleep(0.002)
+            if len(got) == 64:
+                loop.call_soon(ws.send_nowait, "z" * size)
+
+        link = await Link.open(server, on_message=on_message)
+        said = [chr(ord("a") + number % 26) * 300 for number in range(65)]
+        link.peer.say(*map(text, said))
+        assert (await link.peer.frame()).payload == b"z" * size
+        await arrived()
+        assert got == said
 
 
 # ---- whose turn it is

@@ -77,6 +77,14 @@ impl Connection {
         Ok(())
     }
 
+    /// What the last step described is to outlast the next message that is sent, and the memory of the read buffer is not lent to that. To be said
+    /// before each such message.
+    #[cold]
+    pub fn hold(&mut self) {
+        // The other way lends nothing.
+        self.sends_whole = false;
+    }
+
     /// Queues one message that is not compressed, whatever was agreed: for secrets, see [`Deflate`](crate::Deflate).
     ///
     /// # Errors

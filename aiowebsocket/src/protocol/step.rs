@@ -42,7 +42,7 @@ pub enum Step {
 pub struct Incoming {
     /// Text or binary.
     pub kind: Kind,
-    /// Where its bytes are until the next step, or the next message that is sent.
+    /// Where its bytes are until the next step, or the next message that is sent without [`hold`](super::Connection::hold).
     pub place: Place,
 }
 

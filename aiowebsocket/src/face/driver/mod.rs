@@ -543,6 +543,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_outlasts_what_is_sent() {
+        let mut connection = client();
+        for _ in 0..2 {
+            receive(&mut connection, b"\x82\x01a");
+            let Step::Message(held) = connection.step() else { panic!("a message") };
+            for _ in 0..2 {
+                connection.hold();
+                send(&mut connection, &[b'b'; 100]);
+                assert_eq!(connection.payload(held.place), b"a");
+            }
+            write(&mut connection, 2 * 106);
+            assert_eq!(connection.payload(held.place), b"a");
+        }
+    }
+
+    #[test]
     fn who_only_sends_keeps_no_memory() {
         let mut connection = client();
         send(&mut connection, b"b");
