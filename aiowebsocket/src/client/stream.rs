@@ -20,13 +20,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
 
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let driver = &mut self.get_mut().driver;
-        if let Some(message) = driver.take_plain() {
+        let ws = self.get_mut();
+        if let Some(message) = ws.driver.take_plain() {
             return Poll::Ready(Some(Ok(message)));
         }
-        let received = ready!(driver.poll_recv_whole(cx));
+        ws.end_lend();
+        let received = ready!(ws.driver.poll_recv_whole(cx));
         // By its parts, as in `Recv`.
-        match driver.once(received) {
+        match ws.driver.once(received) {
             Some(Ok(message)) => Poll::Ready(Some(Ok(message))),
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
             None => Poll::Ready(None),

@@ -85,6 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Cancel safety
     /// As [`recv`](Self::recv).
     pub async fn recv_event(&mut self) -> Result<Option<Event>, Error> {
+        self.end_lend();
         self.driver.check_whole()?;
         match poll_fn(|cx| self.driver.poll_event(cx)).await {
             Some(event) => Ok(Some(event)),
@@ -141,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Frees a message that was lent and does not lie in the machine's memory.
     #[inline]
-    fn end_lend(&mut self) {
+    pub(super) fn end_lend(&mut self) {
         if self.lent.is_some() {
             self.lent = None;
         }

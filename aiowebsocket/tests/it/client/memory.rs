@@ -26,9 +26,12 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 
 /// Parks in `recv`, keep-alive armed.
 fn park(ws: &mut WebSocket<Stream>) {
+    assert!(is_pending(ws.recv()));
+}
+
+fn is_pending(future: impl Future) -> bool {
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    let mut recv = std::pin::pin!(ws.recv());
-    assert!(recv.as_mut().poll(&mut cx).is_pending());
+    std::pin::pin!(future).poll(&mut cx).is_pending()
 }
 
 /// What the connection holds when idle after `traffic`: measured as what its drop gives back, so that pools and the stream of the
@@ -136,20 +139,30 @@ fn an_idle_connection_that_compresses_keeps_at_most_48_kib() {
     assert!(value + heap <= 48 << 10, "{value} in the value, {heap} on the heap");
 }
 
-/// `recv` ends the lend of an earlier `recv_ref` too, whatever the message lay in.
+/// Whatever waits for the next message ends the lend of an earlier `recv_ref`, whatever the message lay in.
 #[test]
 fn a_lent_large_message_does_not_outlive_the_next_call() {
-    run(async {
-        let (mut ws, wire) = open(Config::default(), true).await;
-        let before = held();
-        wire.say(&frame(OpCode::Binary, true, &vec![1; 1 << 20]));
-        wire.pace(Pace { piece: 100_000, hesitates: false });
-        assert!(ws.recv_ref().await.is_ok());
-        wire.lock().incoming = Default::default();
-        assert!(held() - before > 1000 << 10, "{}", held() - before);
-        park(&mut ws);
-        assert!(held() - before < 300 << 10, "{}", held() - before);
-    });
+    let waits: &[fn(&mut WebSocket<Stream>) -> bool] = &[
+        |ws| is_pending(ws.recv()),
+        |ws| is_pending(ws.recv_ref()),
+        |ws| is_pending(ws.recv_event()),
+        |ws| is_pending(ws.recv_part()),
+        #[cfg(feature = "futures")]
+        |ws| is_pending(futures_util::StreamExt::next(ws)),
+    ];
+    for (way, waits) in waits.iter().enumerate() {
+        run(async {
+            let (mut ws, wire) = open(Config::default(), true).await;
+            let before = held();
+            wire.say(&frame(OpCode::Binary, true, &vec![1; 1 << 20]));
+            wire.pace(Pace { piece: 100_000, hesitates: false });
+            assert!(ws.recv_ref().await.is_ok());
+            wire.lock().incoming = Default::default();
+            assert!(held() - before > 1000 << 10, "{}", held() - before);
+            assert!(waits(&mut ws));
+            assert!(held() - before < 300 << 10, "{} after call {way}", held() - before);
+        });
+    }
 }
 
 /// A kept message pins its own bytes and nothing else, however it arrived.
