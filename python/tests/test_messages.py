@@ -5,11 +5,12 @@ import asyncio
 import gc
 import random
 import sys
+import time
 import tracemalloc
 
 import pytest
 
-from aiowebsocket import ConnectionClosedError, SendQueueFull
+from aiowebsocket import ConnectionClosedError, ConnectionClosedOK, SendQueueFull
 from support import (
     BINARY,
     CLOSE,
@@ -173,6 +174,52 @@ async def test_async_for_and_batches_end_with_the_connection(server):
             async for message in link.ws:
                 got.append(message)
         assert got == ["a", "b"]
+
+
+@pytest.mark.parametrize("how", ["recv", "recv_many", "recv_streaming", "async for", "batches"])
+async def test_more_than_a_turn_takes_is_kept_behind_the_end(link, how):
+    """Nobody calls for another turn then."""
+    said = [b"%d" % number for number in range(1000)]
+    link.peer.say(*map(binary, said), close(1000))
+    assert (await link.peer.frame()).opcode == CLOSE
+    link.peer.shut()
+    await link.ws.wait_closed()
+
+    async def received():
+        if how == "async for":
+            async for message in link.ws:
+                yield [message]
+        elif how == "batches":
+            async for batch in link.ws.batches(7):
+                yield batch
+        while how == "recv":
+            yield [await link.ws.recv()]
+        while how == "recv_many":
+            yield await link.ws.recv_many(7)
+        while how == "recv_streaming":
+            yield [part async for part in link.ws.recv_streaming()]
+
+    others = 0
+
+    async def count():
+        nonlocal others
+        while True:
+            others += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.ensure_future(count())
+    got = []
+    try:
+        async for batch in received():
+            got += batch
+            # Others wait no longer than a turn takes.
+            time.sleep(0.0001)
+    except ConnectionClosedOK:
+        pass
+    counting.cancel()
+    await asyncio.wait([counting])
+    assert got == said
+    assert others > 5
 
 
 @pytest.mark.parametrize("end", [close(1011, "oops"), close(4000), b""])

@@ -127,7 +127,13 @@ impl Receive {
             _ => return Ok(Step::Wait(py.None().into_bound(py))),
         }
         let turn_is_over = {
-            let state = this.state.borrow(py);
+            let mut state = this.state.borrow(py);
+            if state.has_ended && !state.backlog.is_empty() {
+                // What was kept is given away behind the end too, and nobody else begins another turn then: this one does, and goes on
+                // in it.
+                _ = state.turn.begin();
+                return Ok(Step::Wait(py.None().into_bound(py)));
+            }
             if state.has_ended {
                 drop(state);
                 return Err(self.end(py));
