@@ -1,12 +1,29 @@
 """Messages in parts: sent as they become ready, received as they arrive; and `decode`, which says what a message is received as."""
 
 import asyncio
+import time
 
 import pytest
 
 import aiowebsocket
 from aiowebsocket import ConcurrencyError, ConnectionClosedError
-from support import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Link, arrived, binary, close, frame, parked, text
+from support import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PATIENCE,
+    PING,
+    PONG,
+    TEXT,
+    Link,
+    arrived,
+    binary,
+    close,
+    frame,
+    parked,
+    text,
+    turn,
+)
 
 
 async def sent(link, count):
@@ -248,6 +265,38 @@ async def test_cancelled_before_the_first_part(link):
     await asyncio.wait([task])
     link.peer.say(frame(TEXT, b"a", fin=False), frame(CONTINUATION, b"b"))
     assert await link.ws.recv() == "ab", "it is received whole by whoever wants it so"
+
+
+async def test_asked_for_when_the_turn_is_over(server):
+    """What is larger than a message that comes whole still comes in parts."""
+    link = await Link.open(server, max_size=100_000)
+
+    async def receive():
+        for _ in range(128):
+            await link.ws.recv()
+            time.sleep(0.0001)
+        return [len(b"".join([part async for part in link.ws.recv_streaming()])) for _ in range(3)]
+
+    receiving = asyncio.ensure_future(receive())
+    await parked(receiving)
+    await link.peer.tell(binary(b"x") * 128 + binary(bytes(300_000)) * 3)
+    assert await asyncio.wait_for(receiving, PATIENCE) == [300_000] * 3
+
+
+async def test_cancelled_behind_one_that_was_cancelled(link):
+    """Who has not begun to wait asks for parts no more than who waited."""
+    first = asyncio.ensure_future(link.ws.recv())
+    await parked(first)
+    second = asyncio.ensure_future(link.ws.recv_streaming().__anext__())
+    first.cancel()
+    await turn()
+    second.cancel()
+    await asyncio.wait([first, second])
+    assert first.cancelled() and second.cancelled()
+    link.peer.say(frame(TEXT, b"a", fin=False))
+    await arrived()
+    link.peer.say(frame(CONTINUATION, b"b"))
+    assert await link.ws.recv() == "ab"
 
 
 async def test_the_end_in_the_middle(link):

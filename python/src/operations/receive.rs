@@ -102,12 +102,19 @@ impl Receive {
         }
     }
 
+    /// While somebody waits for parts, the next message comes in parts: it may be larger than one that comes whole.
+    #[inline]
+    fn want_parts(&self, py: Python<'_>, waits: bool) {
+        if matches!(self.wants, Wants::Part) {
+            let pump = &mut self.connection.get().state.borrow(py).pump;
+            if waits { pump.want_parts() } else { pump.want_whole() }
+        }
+    }
+
     /// The wait is over, in whichever way.
     fn leave(&self, py: Python<'_>) -> PyResult<Wait> {
         self.is_waiting.set(false);
-        if matches!(self.wants, Wants::Part) {
-            self.connection.get().state.borrow(py).pump.want_whole();
-        }
+        self.want_parts(py, false);
         let state = self.connection.get().waiter.leave(py);
         let timer = self.timer.borrow(py).take();
         if let Some(timer) = timer {
@@ -124,7 +131,10 @@ impl Receive {
             Wait::Idle => {}
             Wait::Parked if this.waiter.is_waited_for(py)? => return Err(errors::concurrency(py)),
             // The one who waited before was cancelled or woken and goes on in the next turn of the event loop: ask again then.
-            _ => return Ok(Step::Wait(py.None().into_bound(py))),
+            _ => {
+                self.want_parts(py, false);
+                return Ok(Step::Wait(py.None().into_bound(py)));
+            }
         }
         let turn_is_over = {
             let mut state = this.state.borrow(py);
@@ -153,6 +163,8 @@ impl Receive {
         }
         let future = this.waiter.park(this.event_loop.bind(py))?;
         self.is_waiting.set(true);
+        // Also where the turn was over, and nothing was asked for yet.
+        self.want_parts(py, true);
         Ok(Step::Wait(future))
     }
 
