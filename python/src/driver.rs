@@ -163,8 +163,9 @@ impl Connection {
     pub(crate) fn settle(slf: &Bound<'_, Self>, reads: Option<bool>) -> PyResult<()> {
         let py = slf.py();
         let state = slf.get().state.borrow(py);
-        // Who waits for room may be the one who is to take the cork out.
-        let is_corked = state.corks > 0 && !state.futures.has_senders();
+        // Who waits for room, for a pong or for the end may be the one who is to take the cork out.
+        let is_awaited = state.futures.has_senders() || state.futures.has_pings() || !state.pump.machine.is_open();
+        let is_corked = state.corks > 0 && !is_awaited;
         let holds_back = is_corked && state.pump.machine.queued() < WRITE_AHEAD;
         let needs_no_write = holds_back || state.pump.has_written();
         drop(state);

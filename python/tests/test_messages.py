@@ -503,6 +503,37 @@ async def test_a_corked_send_that_has_to_wait(link):
     assert (await link.peer.frame()).payload == b"behind"
 
 
+@pytest.mark.parametrize("who", ["we", "the peer"])
+async def test_closing_in_a_cork(link, who):
+    """A Close frame is not held back, and neither is what was sent before it."""
+    with link.ws.cork():
+        await link.ws.send("x")
+        if who == "we":
+            closing = asyncio.ensure_future(link.ws.close())
+        else:
+            link.peer.say(close(1000))
+            closing = asyncio.ensure_future(link.ws.wait_closed())
+        assert (await link.peer.frame()).payload == b"x"
+        if who == "we":
+            await link.peer.finish()
+        else:
+            assert (await link.peer.frame()).opcode == CLOSE
+            link.peer.shut()
+        await closing
+    assert link.ws.close_code == 1000
+
+
+async def test_a_ping_in_a_cork(link):
+    with link.ws.cork():
+        await link.ws.send("x")
+        pinging = asyncio.ensure_future(link.ws.ping())
+        assert (await link.peer.frame()).payload == b"x"
+        came = await link.peer.frame()
+        assert came.opcode == PING
+        link.peer.say(frame(PONG, came.payload))
+        await pinging
+
+
 async def test_a_corked_send_that_has_to_wait_for_little(loop_kind, server):
     """Less waits than a cork holds back, and no more may."""
     if loop_kind == "transports":
