@@ -180,10 +180,15 @@ impl Connection {
     /// Begins to send a message in parts; where somebody else does, a future for the end of that.
     fn _enter_parts<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
-        if std::mem::replace(&mut slf.get().state.borrow(py).sends_parts, true) {
-            return slf.get().wait_parts(py).map(Some);
+        let (others_do, has_ended) = {
+            let mut state = slf.get().state.borrow(py);
+            (std::mem::replace(&mut state.sends_parts, true), state.has_ended)
+        };
+        match (others_do, has_ended) {
+            (false, _) => Ok(None),
+            (true, false) => slf.get().wait_parts(py).map(Some),
+            (true, true) => Err(slf.get().closed_error(py)),
         }
-        Ok(None)
     }
 
     /// The message is whole: who waited behind it goes on.

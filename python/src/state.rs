@@ -106,6 +106,12 @@ impl State {
         self.backlog.has_room(self.pump.machine.config().max_backlog) && !self.pump.is_in_parts()
     }
 
+    /// Whether what is sent has to wait for the end of a message in parts. Behind the end it waits for nothing: who gives the parts may never
+    /// give another one.
+    pub(crate) fn waits_behind_parts(&self) -> bool {
+        self.sends_parts && !self.has_ended
+    }
+
     /// Reading stopped for want of room, and half of it is free again.
     pub(crate) fn may_resume(&self) -> bool {
         !self.watch.reads()

@@ -171,6 +171,30 @@ async def test_the_end_while_somebody_waits_behind_parts(link):
     assert isinstance(behind.exception(), ConnectionClosedError)
 
 
+@pytest.mark.parametrize("call", ["send", "send_many", "parts"])
+async def test_the_end_while_parts_are_to_come_that_never_do(link, call):
+    """Who sends behind them is told of the end, and so is who begins to after it."""
+
+    async def parts():
+        yield "a"
+        await asyncio.sleep(1000)
+
+    def send():
+        return link.ws.send_many(["behind"]) if call == "send_many" else link.ws.send(["behind"] if call == "parts" else "behind")
+
+    first = asyncio.ensure_future(link.ws.send(parts()))
+    await parked(first)
+    behind = asyncio.ensure_future(send())
+    await parked(behind)
+    link.peer.shut()
+    await link.ws.wait_closed()
+    for sending in (behind, send()):
+        with pytest.raises(ConnectionClosedError):
+            await asyncio.wait_for(sending, PATIENCE)
+    first.cancel()
+    await asyncio.wait([first])
+
+
 async def test_compressed_parts(server):
     extension = "Sec-WebSocket-Extensions: permessage-deflate"
     link = await Link.open(server, extension)

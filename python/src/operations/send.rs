@@ -119,7 +119,7 @@ impl Operation for Send {
             }
         }
         let connection = self.connection.bind(py);
-        if connection.get().state.borrow(py).sends_parts {
+        if connection.get().state.borrow(py).waits_behind_parts() {
             return self.future.wait(connection.get().wait_parts(py)?);
         }
         if Self::queue(connection, self.message.bind(py), self.how)? {
@@ -206,7 +206,7 @@ impl Operation for SendMany {
             result(&future)?;
         }
         let connection = self.connection.get();
-        if connection.state.borrow(py).sends_parts {
+        if connection.state.borrow(py).waits_behind_parts() {
             return self.future.wait(connection.wait_parts(py)?);
         }
         match self.queue(py)? {
