@@ -35,6 +35,8 @@ class Watcher(asyncio.Protocol):
         self._is_blocked = False
         self._is_over = False
         self._is_called = False
+        #: The transport brings nothing before what it brought was read.
+        self._is_held = False
 
     def attach(self, connection: _aiowebsocket.Connection) -> None:
         """From now on this connection is called."""
@@ -47,6 +49,7 @@ class Watcher(asyncio.Protocol):
 
     def add_reader(self, fd: int, callback: Callable[[], None]) -> None:
         self._on_readable = callback
+        self._is_held = False
         if not self._is_over:
             self._transport.resume_reading()
         self._call_again()
@@ -135,11 +138,20 @@ class Watcher(asyncio.Protocol):
                 self._call_again()
 
     def _call_again(self) -> None:
-        """A loop calls in each turn while there is something to read."""
-        if self._connection is None or self._is_called or self._on_readable is None or not self._connection._has_unread:
+        """A loop calls in each turn while there is something to read. Meanwhile the transport brings no more: in each turn it would bring more
+        than a slow program takes in one, without bound."""
+        if self._connection is None or self._is_called or self._on_readable is None:
             return
-        self._is_called = True
-        self._loop.call_soon(self._in_next_turn)
+        is_unread = self._connection._has_unread
+        if is_unread is not self._is_held and not self._is_over:
+            self._is_held = is_unread
+            if is_unread:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+        if is_unread:
+            self._is_called = True
+            self._loop.call_soon(self._in_next_turn)
 
     def _in_next_turn(self) -> None:
         self._is_called = False

@@ -1,11 +1,12 @@
 """What only a transport of asyncio can do. Everything else is tested by all other tests, which run on such a loop too."""
 
 import asyncio
+import time
 
 import pytest
 
 from aiowebsocket import client
-from support import PING, Link, arrived, parked, text, timers
+from support import PING, Link, arrived, parked, text, timers, turn
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +60,15 @@ async def test_what_a_transport_holds_has_not_left(server, monkeypatch):
     assert transport.get_write_buffer_size() == 0, "it was given up"
     await asyncio.wait([sending])
     assert sending.exception() is not None
+
+
+async def test_no_more_is_brought_than_is_taken(server):
+    """A program that takes less in a turn of the loop than a transport brings in one holds the peer up."""
+    link = await Link.open(server, on_message=lambda ws, message: time.sleep(0.0001))
+    telling = asyncio.ensure_future(link.peer.tell(text("x" * 100) * 500_000))
+    # In each of these turns a transport could bring 256 KiB.
+    for _ in range(500):
+        await turn()
+    assert not telling.done()
+    telling.cancel()
+    await asyncio.wait([telling])
