@@ -172,9 +172,8 @@ class _Pending:
     def _dialled(self, attempt: asyncio.Future[None]) -> None:
         number, sock = self._attempts.pop(attempt)
         error = attempt.exception()
-        if error is None and sock.getsockname() == sock.getpeername():
-            # Where nobody listens at a port that the system hands out, TCP may connect a socket to itself.
-            error = ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens there: the socket was connected to itself")
+        if error is None:
+            error = _wrong_with(sock)
         if error is not None:
             sock.close()
             self._machine.failed(number, error)
@@ -257,6 +256,18 @@ class _Pending:
             self._drop(attempt)
         if self.sock is not None:
             self.sock.close()
+
+
+def _wrong_with(sock: socket.socket) -> OSError | None:
+    """Why a socket that was connected is no connection to the server, if it is none."""
+    try:
+        if sock.getsockname() != sock.getpeername():
+            return None
+    except OSError as error:
+        # It was reset meanwhile.
+        return error
+    # Where nobody listens at a port that the system hands out, TCP may connect a socket to itself.
+    return ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens there: the socket was connected to itself")
 
 
 def _prepare(sock: socket.socket) -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import errno
 import os
+import select
 import socket
 
 import pytest
 
 import aiowebsocket
 from aiowebsocket import InvalidHandshake, InvalidStatus, InvalidURI, OpenTimeout, WebSocketException
-from support import CLOSE, PATIENCE, PING, PONG, TEXT, Link, Peer, close, frame, header, nobody, text
+from support import CLOSE, PATIENCE, PING, PONG, TEXT, Link, Peer, Server, close, frame, header, nobody, text
 
 
 def open_descriptors():
@@ -320,6 +321,36 @@ async def test_the_next_address_is_tried(loop, server):
     peer = await server.accept()
     await peer.answer()
     ws = await opening
+    peer.shut()
+    await ws.wait_closed()
+
+
+async def test_an_address_that_resets_at_once(loop, server, monkeypatch):
+    """Before it is seen that the socket is connected: it names no peer then. The next address is tried."""
+    made = []
+
+    async def resolve(host, port, **_):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{number}", port)) for number in (2, 1)]
+
+    connect = loop.sock_connect
+
+    async def reset_first(sock, address):
+        await connect(sock, address)
+        made.append(sock)
+        if len(made) == 1:
+            (await resetting.accept()).reset()
+            watched = select.poll()
+            watched.register(sock, select.POLLIN)
+            assert watched.poll(1000 * PATIENCE)
+
+    _resolve_with(loop, resolve)
+    monkeypatch.setattr(loop, "sock_connect", reset_first, raising=False)
+    with Server(socket.create_server(("127.0.0.2", server.port))) as resetting:
+        opening = asyncio.ensure_future(_opened(aiowebsocket.connect(f"ws://many.example:{server.port}/")))
+        peer = await server.accept()
+        await peer.answer()
+        ws = await opening
+    assert made[0].fileno() == -1, "it was closed"
     peer.shut()
     await ws.wait_closed()
 
