@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 from . import _aiowebsocket
 
@@ -76,7 +77,9 @@ class Watcher(asyncio.Protocol):
         if data:
             self._transport.write(data)
         if shuts and self._transport.can_write_eof():
-            self._transport.write_eof()
+            # What fails here has ended already: the peer had gone when it was told why.
+            with suppress(OSError):
+                self._transport.write_eof()
 
     def close(self) -> None:
         """The connection is over. What is still to be written then is not waited for."""

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from aiowebsocket import client
-from support import PING, Link, arrived, parked, text, timers, turn
+from support import PING, Link, arrived, frame, parked, text, timers, turn
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +72,14 @@ async def test_no_more_is_brought_than_is_taken(server):
     assert not telling.done()
     telling.cancel()
     await asyncio.wait([telling])
+
+
+async def test_who_fails_when_the_peer_has_gone(server):
+    """What is written then breaks the socket, and there is no side to be shut any more: nobody is told of that."""
+    for count in (100, 200, 300):
+        link = await Link.open(server, on_message=lambda ws, message: time.sleep(0.0001))
+        # In a later turn than the one that read it.
+        link.peer.say(text("x") * count + frame(3))
+        link.peer.shut()
+        await asyncio.wait_for(link.ws.wait_closed(), 5)
+        assert link.ws.close_code == 1002
