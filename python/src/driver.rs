@@ -281,10 +281,12 @@ impl Connection {
         }
         Self::disarm(slf)?;
         Self::tell_all(slf)?;
-        if slf.get().tells_end {
-            slf.call_method0(intern!(py, "_on_end"))?;
-        }
+        let told = if slf.get().tells_end { slf.call_method0(intern!(py, "_on_end")).map(drop) } else { Ok(()) };
+        // Whatever a program's logger raised: nobody else wakes the one who waits.
         let waiter = &slf.get().waiter;
-        if waiter.is_parked(py) { waiter.wake(py) } else { Ok(()) }
+        if waiter.is_parked(py) {
+            waiter.wake(py)?;
+        }
+        told
     }
 }

@@ -7,8 +7,8 @@ import socket
 import pytest
 
 import aiowebsocket
-from aiowebsocket import Headers, InvalidStatus, State
-from support import CLOSE, PING, Link, Peer, arrived, binary, close, frame, text
+from aiowebsocket import ConnectionClosedError, Headers, InvalidStatus, State
+from support import CLOSE, PATIENCE, PING, Link, Peer, arrived, binary, close, frame, parked, text
 
 
 async def test_state(link):
@@ -152,6 +152,27 @@ async def test_the_log(server, caplog):
     assert f"asking for {server.uri}" in told and "the server answers 101" in told
     assert opened.startswith("<aiowebsocket.WebSocket open ") and opened.endswith("is open")
     assert ended.startswith("<aiowebsocket.WebSocket closed ") and ended.endswith("ended: 1001 away")
+
+
+async def test_a_logger_that_raises(loop, server):
+    """Whoever waits is told of the end all the same."""
+
+    class Broken(logging.LoggerAdapter):
+        def debug(self, line, *arguments):
+            if "ended" in line:
+                raise ArithmeticError("broken")
+
+    logger = logging.getLogger("broken")
+    logger.setLevel(logging.DEBUG)
+    link = await Link.open(server, logger=Broken(logger, {}))
+    receiving = asyncio.ensure_future(link.ws.recv())
+    await parked(receiving)
+    link.peer.shut()
+    with pytest.raises(ConnectionClosedError):
+        await asyncio.wait_for(receiving, PATIENCE)
+    (report,) = loop.reports
+    assert isinstance(report["exception"], ArithmeticError)
+    loop.reports.clear()
 
 
 async def test_a_logger_of_the_programs(server, caplog):
