@@ -32,6 +32,16 @@ impl Futures {
         !self.pings.is_empty()
     }
 
+    /// Whoever waited for this one has gone, and what he waited for may be far away: what was kept of it, to be dropped without a borrow. Those of
+    /// senders stay, beside the messages that they wait for.
+    pub(crate) fn forget(&mut self, future: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
+        if let Some(at) = self.pings.iter().position(|(_, held)| held.is(future)) {
+            return Some(self.pings.swap_remove(at).1);
+        }
+        let lists = [&mut self.closers, &mut self.behind_parts];
+        lists.into_iter().find_map(|held| Some(held.remove(held.iter().position(|held| held.is(future))?)))
+    }
+
     /// Shows them to the cycle collector.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let counted = self.senders.iter().chain(&self.pings).map(|(_, future)| future);

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import gc
 import os
 import sys
 import time
@@ -124,6 +125,31 @@ async def test_a_ping_that_the_end_overtakes(link):
     link.peer.shut()
     with pytest.raises(ConnectionClosedError):
         await pinging
+
+
+@pytest.mark.parametrize("call", ["ping", "wait_closed", "close", "send"])
+async def test_who_waits_no_longer_is_forgotten(link, call):
+    """What they waited for may be days away."""
+
+    async def parts():
+        yield "a"
+        await asyncio.sleep(1000)
+
+    first = asyncio.ensure_future(link.ws.send(parts())) if call == "send" else None
+    await arrived()
+    held = []
+    for _ in range(3):
+        waiting = asyncio.ensure_future(getattr(link.ws, call)(*(["a"] if first else [])))
+        await parked(waiting)
+        held.append(waiting._fut_waiter)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+    del waiting
+    assert not any(future is one for one in gc.get_referents(link.ws) for future in held)
+    if first is not None:
+        first.cancel()
+        await asyncio.wait([first])
 
 
 async def test_pings_are_answered_although_nobody_receives(link):

@@ -8,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::awaitable::Step;
+use crate::connection::Connection;
 use crate::gil::GilCell;
 pub(crate) use once::{Beginning, Close, Closed, Once, Ping};
 pub(crate) use receive::{Receive, Wants};
@@ -33,11 +34,13 @@ impl Future {
         Ok(Step::Wait(future))
     }
 
-    /// Nobody waits any more: whoever has it sees that it is done.
-    fn abandon(&self, py: Python<'_>) {
-        if let Some(future) = self.take(py)
-            && let Err(error) = future.call_method0(intern!(py, "cancel"))
-        {
+    /// Nobody waits any more: the connection forgets it, or sees that it is done.
+    fn abandon(&self, connection: &Bound<'_, Connection>) {
+        let py = connection.py();
+        let Some(future) = self.take(py) else { return };
+        let forgotten = connection.get().state.borrow(py).futures.forget(&future);
+        drop(forgotten);
+        if let Err(error) = future.call_method0(intern!(py, "cancel")) {
             error.write_unraisable(py, None);
         }
     }

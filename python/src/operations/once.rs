@@ -55,7 +55,7 @@ impl<B: Beginning> Operation for Once<B> {
     }
 
     fn abandon(&self, py: Python<'_>) {
-        self.future.abandon(py);
+        self.future.abandon(self.connection.bind(py));
     }
 
     fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {

@@ -130,7 +130,7 @@ impl Operation for Send {
     }
 
     fn abandon(&self, py: Python<'_>) {
-        self.future.abandon(py);
+        self.future.abandon(self.connection.bind(py));
     }
 
     #[inline]
@@ -216,7 +216,7 @@ impl Operation for SendMany {
     }
 
     fn abandon(&self, py: Python<'_>) {
-        self.future.abandon(py);
+        self.future.abandon(self.connection.bind(py));
     }
 
     fn traverse(&self, visit: &mut dyn FnMut(&Py<PyAny>)) {
