@@ -119,7 +119,14 @@ impl Blocking {
             }),
         };
         match received {
-            Ok(Some(message)) => self.given(py, message, decode),
+            Ok(Some(message)) => {
+                // A signal that came meanwhile: the interpreter would ask for it behind our return, when the message is nobody's.
+                if let Err(raised) = py.check_signals() {
+                    self.put_back.borrow(py).push_front(message);
+                    return Err(raised);
+                }
+                self.given(py, message, decode)
+            }
             Ok(None) => Err(self.closed(py)),
             Err(Error::Timeout(TimeLimit::Receive)) => {
                 Err(errors::timed_out(py, timeout.unwrap_or_default()))

@@ -164,7 +164,8 @@ impl Connection {
         let py = slf.py();
         let state = slf.get().state.borrow(py);
         // Who waits for room, for a pong or for the end may be the one who is to take the cork out.
-        let is_awaited = state.futures.has_senders() || state.futures.has_pings() || !state.pump.machine.is_open();
+        let is_awaited =
+            state.futures.has_senders() || state.futures.has_pings() || !state.pump.machine.is_open();
         let is_corked = state.corks > 0 && !is_awaited;
         let holds_back = is_corked && state.pump.machine.queued() < WRITE_AHEAD;
         let needs_no_write = holds_back || state.pump.has_written();
@@ -281,7 +282,8 @@ impl Connection {
         }
         Self::disarm(slf)?;
         Self::tell_all(slf)?;
-        let told = if slf.get().tells_end { slf.call_method0(intern!(py, "_on_end")).map(drop) } else { Ok(()) };
+        let told =
+            if slf.get().tells_end { slf.call_method0(intern!(py, "_on_end")).map(drop) } else { Ok(()) };
         // Whatever a program's logger raised: nobody else wakes the one who waits.
         let waiter = &slf.get().waiter;
         if waiter.is_parked(py) {

@@ -480,6 +480,35 @@ def test_ctrl_c_ends_a_waiting_recv_and_loses_nothing():
     assert run_python(code) == (0, "interrupted True\nnot lost\n", "")
 
 
+def test_ctrl_c_while_a_message_is_taken_loses_nothing():
+    """It comes when `recv` has a message and waits for the interpreter's lock, to return."""
+    code = SIGNALS + """
+    import ctypes
+    # Who has the lock gives it away when it waits for something, and not before. A function of a `PyDLL` keeps it.
+    sys.setswitchinterval(1000)
+    said = text("not lost")
+    send = ctypes.PyDLL(None).send
+    def busy(peer):
+        time.sleep(0.2)
+        send(peer.sock.fileno(), said, len(said), 0)
+        until = time.monotonic() + 0.2
+        while time.monotonic() < until:
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+        peer.say(text("next"))
+        peer.frame()
+
+    with answered(then=busy) as server, connect(server.uri, close_timeout=0.1) as ws:
+        try:
+            print(ws.recv())
+        except KeyboardInterrupt:
+            print("interrupted")
+        print(ws.recv())
+        print(ws.recv())
+    """
+    assert run_python(code) == (0, "interrupted\nnot lost\nnext\n", "")
+
+
 def test_ctrl_c_reaches_the_main_thread_behind_another_one():
     """Another thread waits for the socket when the main thread comes to wait too."""
     code = SIGNALS + """
