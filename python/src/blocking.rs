@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use crate::connecting::{given, name};
-use crate::engine::{Engine, fault};
+use crate::engine::{Engine, fault, raised};
 use crate::gil::GilCell;
 use crate::opening::Opening;
 use crate::settings::{self, Settings};
@@ -97,7 +97,11 @@ impl Blocking {
             });
         }
         note_thread(py)?;
-        let ws = py.detach(|| asked.open()).map_err(|error| errors::opening(py, &error))?;
+        let opened = py.detach(|| asked.open());
+        if let Some(raised) = raised() {
+            return Err(raised);
+        }
+        let ws = opened.map_err(|error| errors::opening(py, &error))?;
         let counters = py.detach(|| ws.counters());
         Ok(Self { ws, counters, put_back: GilCell::default() })
     }
@@ -118,15 +122,15 @@ impl Blocking {
                 Some(limit) => ws.recv_timeout(limit),
             }),
         };
-        match received {
-            Ok(Some(message)) => {
-                // A signal that came meanwhile: the interpreter would ask for it behind our return, when the message is nobody's.
-                if let Err(raised) = py.check_signals() {
-                    self.put_back.borrow(py).push_front(message);
-                    return Err(raised);
-                }
-                self.given(py, message, decode)
+        // A signal that came meanwhile: the interpreter would ask for it behind our return, when the message is nobody's.
+        if let Err(raised) = raised().map_or_else(|| py.check_signals(), Err) {
+            if let Ok(Some(message)) = received {
+                self.put_back.borrow(py).push_front(message);
             }
+            return Err(raised);
+        }
+        match received {
+            Ok(Some(message)) => self.given(py, message, decode),
             Ok(None) => Err(self.closed(py)),
             Err(Error::Timeout(TimeLimit::Receive)) => {
                 Err(errors::timed_out(py, timeout.unwrap_or_default()))
@@ -153,7 +157,7 @@ impl Blocking {
         if let Some(message) = self.kept(py) {
             return Ok((message.as_text().is_some(), PyBytes::new(py, message.as_bytes()), true));
         }
-        match self.call(py, WebSocket::recv_part) {
+        match self.do_call(py, WebSocket::recv_part) {
             Ok(Some(part)) => Ok((part.kind == Kind::Text, PyBytes::new(py, &part.data), part.last)),
             Ok(None) => Err(self.closed(py)),
             Err(error) => Err(errors::call(py, &error)),
@@ -175,7 +179,7 @@ impl Blocking {
         }
         loop {
             let outgoing = outgoing(message, text, plain)?;
-            match slf.get().call(py, |ws| ws.send(outgoing)) {
+            match slf.get().do_call(py, |ws| ws.send(outgoing)) {
                 // Another thread sends a message in parts, and nothing goes between (RFC 6455 5.4).
                 Err(Error::Usage(UsageError::MessageUnfinished)) => {
                     slf.call_method0(intern!(py, "_await_parts"))?;
@@ -195,12 +199,12 @@ impl Blocking {
         plain: bool,
     ) -> PyResult<()> {
         let outgoing = outgoing(part, Some(text), plain)?;
-        self.call(py, |ws| ws.send_part(outgoing, last)).map_err(|error| errors::call(py, &error))
+        self.do_call(py, |ws| ws.send_part(outgoing, last)).map_err(|error| errors::call(py, &error))
     }
 
     /// Sends a ping and waits for its pong: the round-trip time in seconds.
     fn ping(&self, py: Python<'_>) -> PyResult<f64> {
-        match self.call(py, WebSocket::ping) {
+        match self.do_call(py, WebSocket::ping) {
             Ok(round_trip) => Ok(round_trip.as_secs_f64()),
             Err(error) => Err(errors::call(py, &error)),
         }
@@ -209,7 +213,7 @@ impl Blocking {
     /// Closes the connection: the closing handshake, then the socket.
     #[pyo3(signature = (code=1000, reason=""))]
     fn close(&self, py: Python<'_>, code: u16, reason: &str) -> PyResult<()> {
-        match self.call(py, |ws| ws.close(CloseCode::new(code), reason)) {
+        match self.do_call(py, |ws| ws.close(CloseCode::new(code), reason)) {
             Err(error @ Error::Usage(_)) => Err(errors::value(&error)),
             Err(Error::Io(error)) if given(&error).is_some() => Err(errors::call(py, &Error::Io(error))),
             // How it ended stands in `close_code`.
@@ -335,6 +339,16 @@ impl Blocking {
         py.detach(|| call(ws))
     }
 
+    /// The same for what gives nothing away that would be lost with what a handler of a signal raised meanwhile.
+    fn do_call<T: Send>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&WebSocket) -> Result<T, Error> + Send,
+    ) -> Result<T, Error> {
+        let done = self.call(py, call);
+        raised().map_or(done, |raised| Err(Error::Io(raised.into())))
+    }
+
     fn kept(&self, py: Python<'_>) -> Option<Message> {
         self.put_back.borrow(py).pop_front()
     }
@@ -403,7 +417,7 @@ impl Tlses {
         match self {
             Self::Library(tls) => tls.layer(host),
             Self::Context(context) => Python::attach(|py| {
-                let engine = Engine::client(context.bind(py), &name(host));
+                let engine = Engine::client(context.bind(py), &name(host), true);
                 Ok(Box::new(engine.map_err(|error| fault(py, error))?) as Box<dyn Layer>)
             }),
         }
@@ -468,6 +482,6 @@ impl Interrupt for Signals {
     }
 
     fn check(&self) -> io::Result<()> {
-        Ok(Python::attach(|py| py.check_signals())?)
+        Ok(Python::attach(|py| raised().map_or_else(|| py.check_signals(), Err))?)
     }
 }

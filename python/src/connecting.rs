@@ -151,7 +151,7 @@ impl Connecting {
 
     /// TLS by an `ssl.SSLContext`.
     fn secure_with(&self, py: Python<'_>, context: &Bound<'_, PyAny>, hostname: &str) -> PyResult<()> {
-        let engine = Engine::client(context, hostname)?;
+        let engine = Engine::client(context, hostname, false)?;
         let mut state = self.state.borrow(py);
         state.wanted = None;
         state.machine.secured(Ok(Box::new(engine) as Box<dyn Layer>), now());

@@ -3,6 +3,8 @@
 //! An `SSLObject` reads from one `MemoryBIO` and writes to another. What it does is copied once more on either way than by the
 //! library's own layer.
 
+use std::cell::RefCell;
+
 use aiowebsocket::layer::{Layer, Sealed, TlsError, TlsFault, TlsInfo, Unsealed};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -26,11 +28,23 @@ pub(crate) struct Engine {
     is_open: bool,
     is_ended: bool,
     failed: Option<TlsError>,
+    /// It works for calls that block, in whichever thread makes them.
+    blocks: bool,
+}
+
+thread_local! {
+    /// What a handler of a signal raised while an engine was at work for a call that blocks.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+/// What a handler of a signal raised meanwhile: the call that blocks raises it.
+pub(crate) fn raised() -> Option<PyErr> {
+    RAISED.take()
 }
 
 impl Engine {
     /// The client's side, to the server of this name.
-    pub(crate) fn client(context: &Bound<'_, PyAny>, hostname: &str) -> PyResult<Self> {
+    pub(crate) fn client(context: &Bound<'_, PyAny>, hostname: &str, blocks: bool) -> PyResult<Self> {
         let py = context.py();
         let ssl = py.import("ssl")?;
         let incoming = ssl.call_method0("MemoryBIO")?;
@@ -46,9 +60,20 @@ impl Engine {
             is_open: false,
             is_ended: false,
             failed: None,
+            blocks,
         };
         engine.shake(py);
         Ok(engine)
+    }
+
+    /// Hears the signals that came while nobody had the interpreter's lock. Python would call their handlers in the middle of what OpenSSL
+    /// does next; one that raises, as Ctrl-C does, would break the connection, and what it raised would be taken for a fault of the peer.
+    fn hear_signals(&self, py: Python<'_>) {
+        if self.blocks
+            && let Err(error) = py.check_signals()
+        {
+            RAISED.set(Some(error));
+        }
     }
 
     /// Goes on with the handshake.
@@ -104,6 +129,7 @@ impl Layer for Engine {
 
     fn received(&mut self, n: usize) {
         Python::attach(|py| {
+            self.hear_signals(py);
             let bytes = PyBytes::new(py, &self.space[..n]);
             if let Err(error) = self.incoming.call_method1(py, intern!(py, "write"), (bytes,)) {
                 self.failed = Some(fault(py, error));
@@ -113,6 +139,7 @@ impl Layer for Engine {
 
     fn open(&mut self, plain: &mut [u8]) -> Result<Unsealed, TlsError> {
         Python::attach(|py| {
+            self.hear_signals(py);
             if !self.is_open && self.failed.is_none() {
                 self.shake(py);
             }
@@ -128,6 +155,7 @@ impl Layer for Engine {
 
     fn seal(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<Sealed, TlsError> {
         Python::attach(|py| {
+            self.hear_signals(py);
             if let Some(error) = &self.failed {
                 return Err(error.clone());
             }

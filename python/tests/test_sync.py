@@ -509,6 +509,62 @@ def test_ctrl_c_while_a_message_is_taken_loses_nothing():
     assert run_python(code) == (0, "interrupted\nnot lost\nnext\n", "")
 
 
+def test_ctrl_c_while_an_ssl_context_is_at_work_breaks_nothing():
+    """It comes when bytes were read and OpenSSL is to open them: Python calls the handler there, and not what is wrong with the bytes."""
+    code = SIGNALS + """
+    import ctypes, socket, ssl, trustme
+    from support import accept_value
+    from tls import server_context
+    sys.setswitchinterval(1000)
+    send = ctypes.PyDLL(None).send
+    authority = trustme.CA()
+    context = server_context(authority)
+
+    def serve():
+        sock, _ = listener.accept()
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        engine = context.wrap_bio(incoming, outgoing, server_side=True)
+        def until_done(call):
+            while True:
+                try:
+                    return call()
+                except ssl.SSLWantReadError:
+                    sock.sendall(outgoing.read())
+                    incoming.write(sock.recv(1 << 16))
+        until_done(engine.do_handshake)
+        head = b""
+        while not head.endswith(bytes([13, 10, 13, 10])):
+            head += until_done(lambda: engine.read(1 << 16))
+        lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
+        lines += ["Sec-WebSocket-Accept: " + accept_value(head.decode()), "", ""]
+        engine.write((chr(13) + chr(10)).join(lines).encode())
+        sock.sendall(outgoing.read())
+        time.sleep(0.2)
+        engine.write(text("not lost"))
+        sealed = outgoing.read()
+        send(sock.fileno(), sealed, len(sealed), 0)
+        end = time.monotonic() + 0.2
+        while time.monotonic() < end:
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+        engine.write(text("next"))
+        sock.sendall(outgoing.read())
+        sock.recv(1 << 16)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, authority.cert_pem.tempfile() as ca_file:
+        threading.Thread(target=serve, daemon=True).start()
+        uri = f"wss://127.0.0.1:{listener.getsockname()[1]}/"
+        with connect(uri, ssl=ssl.create_default_context(cafile=ca_file), close_timeout=0.1) as ws:
+            try:
+                print(ws.recv())
+            except KeyboardInterrupt:
+                print("interrupted")
+            print(ws.recv())
+            print(ws.recv())
+    """
+    assert run_python(code) == (0, "interrupted\nnot lost\nnext\n", "")
+
+
 def test_ctrl_c_reaches_the_main_thread_behind_another_one():
     """Another thread waits for the socket when the main thread comes to wait too."""
     code = SIGNALS + """
