@@ -3,7 +3,7 @@
 use std::io;
 
 use aiowebsocket::layer::{TlsError, TlsFault};
-use aiowebsocket::opening::{ConnectError, DialError, ProxyFault};
+use aiowebsocket::opening::{ConnectError, DialError, ProxyFault, ResolveError};
 use aiowebsocket::protocol::{CloseFrame, Ending, Timeout, UsageError};
 use aiowebsocket::{CloseCode, Error, TimeLimit};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyUnicodeError, PyValueError};
@@ -184,9 +184,7 @@ pub(crate) fn connecting(py: Python<'_>, error: &ConnectError) -> PyErr {
         ConnectError::Proxy(fault) => proxy(py, fault),
         ConnectError::Redirect(_) => raised(py, "InvalidHandshake", (text,)),
         ConnectError::Request(error) => value(error),
-        ConnectError::Resolve { cause, .. } => {
-            given(cause).map_or_else(|| PyOSError::new_err(text), |error| error.clone_ref(py))
-        }
+        ConnectError::Resolve(error) => resolve(py, error),
         ConnectError::Connect(error) => dial(py, error, &text),
         ConnectError::Random(error) => copy(error).into(),
         _ => raised(py, "InvalidHandshake", (text,)),
@@ -219,10 +217,8 @@ pub(crate) fn opening(py: Python<'_>, error: &Error) -> PyErr {
         Error::Request(error) => value(error),
         Error::Url(error) => value(error),
         Error::Dns(error) => match error.get_ref().and_then(|error| error.downcast_ref()) {
-            Some(ConnectError::Resolve { cause, .. }) if let Some(error) = given(cause) => {
-                error.clone_ref(py)
-            }
-            _ => PyOSError::new_err(text),
+            Some(error) => resolve(py, error),
+            None => copy(error).into(),
         },
         Error::Connect(error) => match error.get_ref().and_then(|error| error.downcast_ref::<DialError>()) {
             Some(error) => dial(py, error, &text),
@@ -258,6 +254,11 @@ pub(crate) fn call(py: Python<'_>, error: &Error) -> PyErr {
         ),
         error => value(error),
     }
+}
+
+/// The name could not be resolved: what Python's resolver raised, where it did.
+fn resolve(py: Python<'_>, error: &ResolveError) -> PyErr {
+    given(error.cause()).map_or_else(|| PyOSError::new_err(error.to_string()), |raised| raised.clone_ref(py))
 }
 
 /// The proxy opened no tunnel.

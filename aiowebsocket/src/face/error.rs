@@ -19,7 +19,8 @@ pub enum Error {
     Url(Box<UrlError>),
     /// A header, subprotocol or other part of the request is wrong. Nothing was dialled.
     Request(Box<RequestError>),
-    /// The name could not be resolved, or has no address. Inside is a [`ConnectError::Resolve`], which has the name and the cause.
+    /// The name could not be resolved, or has no address. Inside is a [`ResolveError`](crate::opening::ResolveError), which has
+    /// the name and the cause.
     Dns(io::Error),
     /// No connection to the host, or to its proxy, could be made. Inside is a [`DialError`](crate::opening::DialError), which has each
     /// address with its cause.
@@ -241,7 +242,7 @@ impl From<ConnectError> for Error {
             ConnectError::ProxyRules(error) => Self::ProxyRules(Box::new(error)),
             ConnectError::Request(error) => error.into(),
             ConnectError::Random(error) => Self::Io(error),
-            ConnectError::Resolve { ref cause, .. } => Self::Dns(io::Error::new(cause.kind(), error)),
+            ConnectError::Resolve(error) => Self::Dns(error.into()),
             ConnectError::Connect(error) => Self::Connect(error.into()),
             ConnectError::Proxy(error) => Self::Proxy(Box::new(error)),
             ConnectError::Tls(error) => Self::Tls(Box::new(error)),

@@ -21,7 +21,7 @@ use super::journal::{Journal, Seen};
 use super::milestone::Milestone;
 use super::redirect::Redirects;
 use super::request::RequestHead;
-use super::step::{ConnectError, OpenLimits, OpenStep};
+use super::step::{ConnectError, OpenLimits, OpenStep, ResolveError};
 use super::url::{Address, Host};
 use super::wire::{self, Wire};
 use super::{Opened, Opening, Progress, Proxy, ProxyRules, Tunnel, TunnelProgress, TunnelTarget};
@@ -346,7 +346,7 @@ impl Connecting {
             false => Ok(found),
         });
         match found {
-            Err(cause) => self.failed = Some(ConnectError::Resolve { host, cause }),
+            Err(cause) => self.failed = Some(ConnectError::Resolve(ResolveError::new(host, cause))),
             Ok(found) => {
                 self.journal.saw(now, Seen::Resolved { addresses: found.len() });
                 if for_tunnel {

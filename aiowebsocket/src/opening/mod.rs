@@ -78,7 +78,7 @@ pub use self::redirect::{RedirectError, Redirects};
 pub use self::refusal::Refusal;
 pub use self::request::{ExpectedAccept, RequestError, RequestHead};
 pub use self::response::Response;
-pub use self::step::{ConnectError, OPEN_TIMEOUT, OpenLimits, OpenStep};
+pub use self::step::{ConnectError, OPEN_TIMEOUT, OpenLimits, OpenStep, ResolveError};
 #[cfg(feature = "proxies")]
 pub use self::tunnel::{ProxyFault, SocksReply, Tunnel, TunnelProgress, TunnelTarget};
 pub use self::upgrade::Request;

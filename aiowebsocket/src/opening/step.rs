@@ -85,12 +85,7 @@ pub enum ConnectError {
     /// No nonce could be drawn.
     Random(io::Error),
     /// The name could not be looked up.
-    Resolve {
-        /// The name.
-        host: String,
-        /// Why.
-        cause: io::Error,
-    },
+    Resolve(ResolveError),
     /// No address could be connected to.
     Connect(DialError),
     /// The proxy opened no tunnel.
@@ -110,14 +105,60 @@ pub enum ConnectError {
     },
 }
 
+/// A name that could not be resolved, or has no address.
+pub struct ResolveError {
+    host: String,
+    cause: io::Error,
+}
+
+impl ResolveError {
+    pub(super) fn new(host: String, cause: io::Error) -> Self {
+        Self { host, cause }
+    }
+
+    /// The name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Why.
+    pub fn cause(&self) -> &io::Error {
+        &self.cause
+    }
+}
+
+impl fmt::Display for ResolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the host name {:?} could not be resolved: {}", self.host, self.cause)
+    }
+}
+
+impl fmt::Debug for ResolveError {
+    /// What `Display` says.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ResolveError({self})")
+    }
+}
+
+impl std::error::Error for ResolveError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+impl From<ResolveError> for io::Error {
+    /// With the kind of the cause; `get_ref` has the whole.
+    fn from(error: ResolveError) -> Self {
+        Self::new(error.cause.kind(), error)
+    }
+}
+
 impl ConnectError {
     /// What it comes to where another attempt is thought of.
     pub fn failure(&self) -> Failure<'_> {
         match self {
             Self::Handshake(error) => Failure::Handshake(error),
-            Self::Resolve { .. } | Self::Connect(_) | Self::Timeout { .. } | Self::Random(_) => {
-                Failure::Passing
-            }
+            Self::Resolve(_) | Self::Connect(_) | Self::Timeout { .. } | Self::Random(_) => Failure::Passing,
             Self::Proxy(fault) => fault.into(),
             Self::Tls(error) => error.into(),
             Self::ProxyRules(_) | Self::Request(_) | Self::Redirect(_) => Failure::Lasting,
@@ -131,9 +172,7 @@ impl fmt::Display for ConnectError {
             Self::ProxyRules(error) => error.fmt(f),
             Self::Request(error) => error.fmt(f),
             Self::Random(error) => write!(f, "the system gave no randomness: {error}"),
-            Self::Resolve { host, cause } => {
-                write!(f, "the host name {host:?} could not be resolved: {cause}")
-            }
+            Self::Resolve(error) => error.fmt(f),
             Self::Connect(error) => write!(f, "no connection could be made: {error}"),
             Self::Proxy(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
@@ -150,8 +189,9 @@ impl fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Random(error) | Self::Resolve { cause: error, .. } => Some(error),
+            Self::Random(error) => Some(error),
             // `Display` has said them already.
+            Self::Resolve(error) => error.source(),
             Self::ProxyRules(error) => error.source(),
             Self::Connect(error) => error.source(),
             Self::Proxy(error) => error.source(),
