@@ -448,6 +448,13 @@ def _pairs(lines: HeadersLike | None) -> list[tuple[str, str | None]]:
     return list(lines.items() if isinstance(lines, Mapping) else lines)
 
 
+def _names(subprotocols: Iterable[str]) -> list[str]:
+    if isinstance(subprotocols, str):
+        # It would be iterated too, and each letter offered.
+        raise TypeError("subprotocols is a list of str, and this is a str: put it into a list")
+    return list(subprotocols)
+
+
 def _reach_at(opening: _aiowebsocket.Opening, host: str | None, port: int | None) -> tuple[str, int] | None:
     """Where to connect to, if that is not where the address says."""
     return None if host is None and port is None else (host or opening.host, port or opening.port)
@@ -480,7 +487,7 @@ class _Request:
             [_pairs(lines) for lines in headers],
             origin,
             user_agent_header,
-            None if subprotocols is None else list(subprotocols),
+            None if subprotocols is None else _names(subprotocols),
             None if compression is None else asdict(_deflate(compression)),
         )
 

@@ -9,6 +9,7 @@ import socket
 import pytest
 
 import aiowebsocket
+import aiowebsocket.sync
 from aiowebsocket import InvalidHandshake, InvalidStatus, InvalidURI, OpenTimeout, WebSocketException
 from support import CLOSE, PATIENCE, PING, PONG, TEXT, Link, Peer, Server, close, frame, header, nobody, text
 
@@ -144,6 +145,12 @@ async def test_a_subprotocol_that_was_not_offered(server):
 def test_subprotocols_that_are_none(names):
     with pytest.raises(ValueError, match=r"\S+ \S+"):
         aiowebsocket.connect("ws://127.0.0.1/", subprotocols=names)
+
+
+@pytest.mark.parametrize("connect", [aiowebsocket.connect, aiowebsocket.sync.connect])
+def test_subprotocols_that_are_one_word(connect):
+    with nobody() as port, pytest.raises(TypeError, match="subprotocols is a list of str"):
+        connect(f"ws://127.0.0.1:{port}/", subprotocols="json")
 
 
 # ---- what comes with the response
