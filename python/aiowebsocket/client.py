@@ -195,6 +195,9 @@ class connect:
 
     Nothing is dialled before it is awaited. Cancelling closes the socket and leaves nothing behind.
 
+    ``async for ws in connect(uri)`` connects again, after a delay, when an attempt failed or a connection ended. An exception of its block
+    is yours and ends it, that of a lost connection too, so the block has ``try: ... except ConnectionClosed: pass`` around what it does.
+
     ``headers``
         Header lines: a mapping or pairs, sent in this order and spelling. One of a default (``User-Agent``) replaces it in its
         place; ``None`` leaves it out. Header lines of the handshake itself are refused.

@@ -15,7 +15,7 @@ import trustme
 
 import aiowebsocket
 from friendly import serving
-from support import PATIENCE, run_python
+from support import PATIENCE, arrived, close, run_python, text
 from tls import Server as TlsServer, server_context
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +51,26 @@ async def test_block(server, loop_kind, page, source, printed, tmp_path):
             said = await asyncio.wait_for(output_of(source, page), PATIENCE)
     if printed is not None:
         assert said == printed
+
+
+async def test_the_feed_of_days_outlives_what_it_says(server, naps):
+    """The program of docs/python.md, with more rounds: a server that is killed, one that fails, one that restarts."""
+    (source,) = (block.values[1] for block in blocks() if "async for ws in" in block.values[1])
+    assert "rounds == 1:" in source
+    source = source.replace("rounds == 1:", "rounds == 4:").replace("127.0.0.1:8765", f"127.0.0.1:{server.port}")
+
+    async def drop():
+        for price, ending in enumerate([b"", close(1011), close(1012, "back soon"), close(1000)]):
+            peer = await server.accept()
+            await peer.answer(behind=text(json.dumps({"price": price})) + ending)
+            peer.shut()
+
+    dropping = asyncio.ensure_future(drop())
+    assert await asyncio.wait_for(output_of(source, "docs/python.md"), PATIENCE) == "0\n1\n2\n3\n"
+    await dropping
+    assert len(naps) == 3
+    # The loop of Python closes what the program left.
+    await arrived()
 
 
 async def output_of(source, page):
