@@ -147,11 +147,12 @@ class ConnectionClosed(WebSocketException, ConnectionError, asyncio.IncompleteRe
 
 
 class ConnectionClosedOK(ConnectionClosed):
-    """It was closed without complaint: code 1000 or 1001, or a Close frame without a code, or by our own ``close()``."""
+    """It was closed without complaint: code 1000 or 1001, or a Close frame without a code, by either side. Or our own ``close()``, with
+    whatever code, waits for the peer's answer."""
 
 
 class ConnectionClosedError(ConnectionClosed):
-    """It was closed with any other code, broke, or was given up: ``__cause__`` has the error of the system where there was one."""
+    """It was closed with any other code, by either side, broke, or was given up: ``__cause__`` has the error of the system if there was one."""
 
 
 class ProtocolError(ConnectionClosedError, FrameError):

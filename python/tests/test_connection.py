@@ -33,6 +33,20 @@ async def test_close(link, code, reason):
             await call()
 
 
+async def test_our_own_close_on_its_way(link):
+    closing = asyncio.ensure_future(link.ws.close(4000))
+    assert (await link.peer.frame()).code == 4000
+    with pytest.raises(ConnectionClosedOK) as caught:
+        await link.ws.send("too late")
+    assert caught.value.code is None
+    link.peer.say(close(4000))
+    link.peer.shut()
+    await closing
+    with pytest.raises(ConnectionClosedError) as caught:
+        await link.ws.send("too late")
+    assert caught.value.code == 4000
+
+
 @pytest.mark.parametrize("code", [0, 999, 1004, 1006, 1015, 1016, 2999, 5000, 65535])
 async def test_codes_that_must_not_be_sent(link, code):
     with pytest.raises(ValueError, match=str(code)):
