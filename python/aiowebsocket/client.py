@@ -247,7 +247,8 @@ class connect:
         again, an exception is raised. By default what would fail in the same way again is raised: a refusal (4xx but for 408, 425 and
         429), a certificate that is not trusted, a close code that complains of us.
     ``logger``
-        Is told of opening and end, at the level of debugging. Default ``logging.getLogger("aiowebsocket")``.
+        Is told of opening and end at the level of debugging; in ``async for`` also why it connects again, at the level of information.
+        Default ``logging.getLogger("aiowebsocket")``.
 
     Raises ``InvalidURI``, ``OSError``, ``InvalidProxy``, ``InvalidHandshake`` with ``InvalidStatus``, ``ProxyError`` and
     ``OpenTimeout``, ``TLSError`` with ``CertificateError``.
@@ -291,6 +292,8 @@ class connect:
         # Mistakes are told at once.
         opening = self._request.opening()
         self._opening: _aiowebsocket.Opening | None = opening
+        # Without userinfo and query.
+        self._address = str(opening)
         self._open_timeout = open_timeout
         self._sock = sock
         self._target = _reach_at(opening, host, port)
@@ -333,15 +336,17 @@ class connect:
                 ws = await self._open(connecting)
             except Exception as error:
                 delay = self._judge(error, retries.failed(connecting, None))
-                self._logger.info("%s: again in %.1f s", error, delay)
+                told = _line(error)
             else:
                 retries.opened()
                 try:
                     yield ws
                 finally:
                     await ws.close()
-                delay = self._judge(ws._closed_error(), retries.failed(None, ws.close_code))
-                self._logger.info("the connection ended (%s): again in %.1f s", ws.close_code, delay)
+                ended = ws._closed_error()
+                delay = self._judge(ended, retries.failed(None, ws.close_code))
+                told = f"ended ({ws.close_code}): {_line(ended)}"
+            self._logger.info("%s: %s: again in %.1f s", self._address, told, delay)
             await asyncio.sleep(delay)
 
     def _judge(self, error: Exception, delay: float | None) -> float:
@@ -413,6 +418,11 @@ class connect:
 async def _watcher(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Watcher:
     _, watcher = await loop.create_connection(lambda: Watcher(loop), sock=sock)
     return watcher
+
+
+def _line(error: Exception) -> str:
+    """What an error says, for the log: what a peer gave as its reason makes no second line there."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(error) or type(error).__name__)
 
 
 def _is_coroutine_function(function: object) -> bool:

@@ -89,6 +89,11 @@ impl Opening {
         Ok(Self { address, state: GilCell::new(State::Asking(Box::new(request))) })
     }
 
+    /// The address as messages show it: without userinfo and query.
+    fn __str__(&self) -> String {
+        self.address.to_string()
+    }
+
     /// Whether it asks for TLS.
     #[getter]
     fn is_secure(&self) -> bool {

@@ -98,3 +98,40 @@ async def test_leaving_the_loop_closes_the_connection(server):
     await peer.finish()
     await leaving
     assert ws.is_closed and ws.close_code == 1000
+
+
+async def test_the_log_says_where_and_why(server, naps, caplog):
+    serving = asyncio.ensure_future(serve(server, BUSY, b"", close(1012, "soon\nFORGED"), close(1000)))
+    address = f"ws://127.0.0.1:{server.port}/feed"
+    with caplog.at_level("INFO", "aiowebsocket"):
+        async with again(server.uri.replace("ws://", "ws://me:secret@") + "?token=secret") as feed:
+            async for ws in feed:
+                await ws.wait_closed()
+                if ws.close_code == 1000:
+                    break
+    await serving
+    refused, broken, restarts = (line.rpartition(": again in ")[0] for line in caplog.messages)
+    assert refused.startswith(f"{address}?…: ") and "503" in refused
+    assert broken == f"{address}?…: ended (1006): the peer ended the connection without a Close frame (1006)"
+    assert restarts.startswith(f"{address}?…: ended (1012): the peer closed the connection: 1012 ")
+    assert restarts.endswith("soon\\nFORGED")
+    assert "secret" not in caplog.text
+
+
+async def test_the_log_says_that_the_peer_was_silent(server, naps, caplog):
+    async def keep_silent():
+        await (await server.accept()).answer()
+        peer = await server.accept()
+        await peer.answer(behind=close(1000))
+        peer.shut()
+
+    silent = asyncio.ensure_future(keep_silent())
+    with caplog.at_level("INFO", "aiowebsocket"):
+        async with again(server.uri, ping_interval=0.01, ping_timeout=0.01) as feed:
+            async for ws in feed:
+                await ws.wait_closed()
+                if ws.close_code == 1000:
+                    break
+    await silent
+    (line,) = caplog.messages
+    assert line.startswith(f"{server.uri}: ended (1006): the peer is silent: no byte came within ping_timeout after a ping")
