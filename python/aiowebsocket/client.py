@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import sys
 import warnings
 from codecs import getincrementaldecoder
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
@@ -284,11 +285,11 @@ class connect:
         process_exception: Callable[[Exception], Exception | None] | None = None,
         logger: _Logger | None = None,
     ) -> None:
+        _check(locals())
         if on_message is not None and _is_coroutine_function(on_message):
             raise TypeError("on_message is called, not awaited: give a plain function, which may create a task")
-        self._request = _Request.of(
-            uri, (additional_headers, headers), origin, user_agent_header, subprotocols, compression
-        )
+        lines = {"additional_headers": additional_headers, "headers": headers}
+        self._request = _Request.of(uri, lines, origin, user_agent_header, subprotocols, compression)
         # Mistakes are told at once.
         opening = self._request.opening()
         self._opening: _aiowebsocket.Opening | None = opening
@@ -455,17 +456,94 @@ def _deflate(compression: str | Deflate) -> Deflate:
     return Deflate()
 
 
-def _pairs(lines: HeadersLike | None) -> list[tuple[str, str | None]]:
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+def _is(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kinds)
+
+
+def _has(*methods: str) -> Callable[[Any], bool]:
+    # As the extension takes numbers: a `Decimal` is one too.
+    return lambda value: any(hasattr(type(value), method) for method in methods)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) >= 2 and isinstance(value[0], str) and isinstance(value[1], int)
+
+
+_TEXT = _is(str), "a str"
+_SECONDS = _has("__float__", "__index__"), "a number of seconds"
+_WHOLE = _has("__index__"), "an int"
+_CALLED = callable, "a function"
+
+#: What each option is, in a test and in words.
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "uri": _TEXT,
+    **dict.fromkeys(("origin", "user_agent_header", "host", "server_hostname"), _TEXT),
+    **dict.fromkeys(("open_timeout", "ping_interval", "ping_timeout", "close_timeout"), _SECONDS),
+    **dict.fromkeys(("max_size", "receive_window", "send_window", "port", "redirects"), _WHOLE),
+    **dict.fromkeys(("on_message", "process_exception"), _CALLED),
+    "sock": (_is(socket.socket), "a socket"),
+    "local_addr": (_is_pair, "a (host, port)"),
+    "ssl": (_is(SSLContext, bool), "an SSLContext, True, False"),
+    "tls": (_is(TLS), "a TLS"),
+    "proxy": (_is(str, bool), "an address, True, False"),
+    "logger": (_has("isEnabledFor"), "a logger"),
+}
+#: Those that are always given.
+_NEVER_NONE = {"uri", "receive_window", "send_window", "redirects"}
+#: The largest of those that have one; the smallest is 0.
+_MOST = {
+    "max_size": (1 << 63) - 1,
+    **dict.fromkeys(("receive_window", "send_window"), sys.maxsize),
+    "port": 65535,
+    "redirects": 255,
+}
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    """Tells a mistake in the type of an option by the name of the option. Those of several parts are judged where they are taken apart."""
+    for name, (fits, wanted) in _KINDS.items():
+        value: Any = options.get(name)
+        if value is None and name not in _NEVER_NONE:
+            continue
+        if not fits(value):
+            also = "" if name in _NEVER_NONE else " or None"
+            raise TypeError(f"{name} is {wanted}{also}, and this is {_kind(value)}")
+        most = _MOST.get(name)
+        if most is not None and not 0 <= value <= most:
+            raise ValueError(f"{name} is 0 to {most}, and this is {value}")
+
+
+def _pairs(option: str, lines: HeadersLike | None) -> list[tuple[str, str | None]]:
     if lines is None:
         return []
-    return list(lines.items() if isinstance(lines, Mapping) else lines)
+    if isinstance(lines, (str, bytes)) or not isinstance(lines, Iterable):
+        raise TypeError(f"{option} is a mapping, or pairs of name and value, and this is {_kind(lines)}")
+    found = []
+    for pair in lines.items() if isinstance(lines, Mapping) else lines:
+        if isinstance(pair, (str, bytes)) or not isinstance(pair, Iterable) or len(pair := tuple(pair)) != 2:
+            raise TypeError(f"{option} is a mapping, or pairs of name and value, and has what is no pair")
+        name, value = pair
+        if not isinstance(name, str):
+            raise TypeError(f"{option} has a name that is no str but {_kind(name)}")
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"{option} has for {name!r} a value that is no str but {_kind(value)}")
+        found.append((name, value))
+    return found
 
 
 def _names(subprotocols: Iterable[str]) -> list[str]:
-    if isinstance(subprotocols, str):
-        # It would be iterated too, and each letter offered.
-        raise TypeError("subprotocols is a list of str, and this is a str: put it into a list")
-    return list(subprotocols)
+    # A str would be iterated too, and each letter offered.
+    if isinstance(subprotocols, (str, bytes)) or not isinstance(subprotocols, Iterable):
+        raise TypeError(f"subprotocols is a list of str, and this is {_kind(subprotocols)}")
+    names = list(subprotocols)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"subprotocols is a list of str, and this one has {_kind(name)}")
+    return names
 
 
 def _reach_at(opening: _aiowebsocket.Opening, host: str | None, port: int | None) -> tuple[str, int] | None:
@@ -488,16 +566,16 @@ class _Request:
     def of(
         cls,
         uri: str,
-        headers: Iterable[HeadersLike | None],
+        headers: Mapping[str, HeadersLike | None],
         origin: str | None,
         user_agent_header: str | None,
         subprotocols: Iterable[str] | None,
         compression: str | Deflate | None,
     ) -> _Request:
-        """Of what a program gives to ``connect``; a later one of the headers takes the place of an earlier one."""
+        """Of what a program gives to ``connect``; of the headers, by their option, a later one takes the place of an earlier one."""
         return cls(
             uri,
-            [_pairs(lines) for lines in headers],
+            [_pairs(option, lines) for option, lines in headers.items()],
             origin,
             user_agent_header,
             None if subprotocols is None else _names(subprotocols),

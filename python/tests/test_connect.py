@@ -147,10 +147,78 @@ def test_subprotocols_that_are_none(names):
         aiowebsocket.connect("ws://127.0.0.1/", subprotocols=names)
 
 
-@pytest.mark.parametrize("connect", [aiowebsocket.connect, aiowebsocket.sync.connect])
+# ---- options of another type
+
+BOTH = pytest.mark.parametrize("connect", [aiowebsocket.connect, aiowebsocket.sync.connect])
+
+
+@BOTH
 def test_subprotocols_that_are_one_word(connect):
     with nobody() as port, pytest.raises(TypeError, match="subprotocols is a list of str"):
         connect(f"ws://127.0.0.1:{port}/", subprotocols="json")
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("option", "value", "error"),
+    [
+        ("uri", None, TypeError),
+        ("headers", {"a": 5}, TypeError),
+        ("headers", {5: "a"}, TypeError),
+        ("headers", "a: b", TypeError),
+        ("headers", 5, TypeError),
+        ("headers", ["ab"], TypeError),
+        ("headers", [("a", "b", "c")], TypeError),
+        ("additional_headers", [5], TypeError),
+        ("origin", 5, TypeError),
+        ("user_agent_header", b"mine", TypeError),
+        ("subprotocols", [1], TypeError),
+        ("subprotocols", 1, TypeError),
+        ("open_timeout", "5", TypeError),
+        ("ping_interval", "x", TypeError),
+        ("ping_timeout", [], TypeError),
+        ("close_timeout", "x", TypeError),
+        ("max_size", "1MB", TypeError),
+        ("max_size", 1e6, TypeError),
+        ("max_size", (1000, 100), TypeError),
+        ("max_size", -1, ValueError),
+        ("max_size", 1 << 70, ValueError),
+        ("receive_window", None, TypeError),
+        ("receive_window", -1, ValueError),
+        ("send_window", 1 << 70, ValueError),
+        ("redirects", None, TypeError),
+        ("redirects", -1, ValueError),
+        ("redirects", 256, ValueError),
+        ("host", 5, TypeError),
+        ("port", "80", TypeError),
+        ("port", 65536, ValueError),
+        ("local_addr", "127.0.0.1", TypeError),
+        ("sock", 5, TypeError),
+        ("ssl", "yes", TypeError),
+        ("tls", True, TypeError),
+        ("tls", {}, TypeError),
+        ("server_hostname", 5, TypeError),
+        ("proxy", 5, TypeError),
+        ("logger", 5, TypeError),
+        ("on_message", 5, TypeError),
+        ("process_exception", 5, TypeError),
+    ],
+)
+def test_a_mistake_names_its_option(connect, option, value, error):
+    if connect is aiowebsocket.sync.connect and option in ("on_message", "process_exception"):
+        pytest.skip("it has none")
+    with nobody() as port, pytest.raises(error, match=f"^{option} (is|has) .*(str|int|number|function|pair|None|0 to|TLS)"):
+        connect(**{"uri": f"ws://127.0.0.1:{port}/", option: value})
+
+
+def test_numbers_of_other_kinds_are_numbers():
+    from decimal import Decimal
+
+    class Eight:
+        def __index__(self):
+            return 8
+
+    aiowebsocket.connect("ws://127.0.0.1/", open_timeout=Decimal(5), ping_interval=Eight(), redirects=True, port=0)
 
 
 # ---- what comes with the response

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _aiowebsocket
 from .._opening import TLS
-from ..client import _LOGGER, Deflate, HeadersLike, _engine, _kind_of, _reach_at, _Request, _with_last
+from ..client import _LOGGER, Deflate, HeadersLike, _check, _engine, _kind_of, _reach_at, _Request, _with_last
 from ..enumerations import State
 from ..heads import Request, Response, read_lines, read_request
 
@@ -182,7 +182,9 @@ def connect(
     Raises ``InvalidURI``, ``OSError``, ``InvalidProxy``, ``InvalidHandshake`` with ``InvalidStatus``, ``ProxyError`` and
     ``OpenTimeout``, ``TLSError`` with ``CertificateError``.
     """
-    request = _Request.of(uri, (additional_headers, headers), origin, user_agent_header, subprotocols, compression)
+    _check(locals())
+    lines = {"additional_headers": additional_headers, "headers": headers}
+    request = _Request.of(uri, lines, origin, user_agent_header, subprotocols, compression)
     opening = request.opening()
     engine = _engine(opening, ssl, tls)
     settings = _aiowebsocket.Settings(
