@@ -9,7 +9,7 @@ import socket
 import sys
 import warnings
 from codecs import getincrementaldecoder
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from ssl import SSLContext
 from types import TracebackType
@@ -247,6 +247,11 @@ class connect:
         In ``async for``, ``process_exception(error)`` decides what becomes of a failed attempt or a connection that ended: ``None`` connects
         again, an exception is raised. By default what would fail in the same way again is raised: a refusal (4xx but for 408, 425 and
         429), a certificate that is not trusted, a close code that complains of us.
+    ``reconnect_delays``
+        In ``async for``, ``reconnect_delays()`` gives the seconds before the first, second, ... attempt after a connection: a generator
+        function, or ``lambda: itertools.repeat(2)``. It is called anew for each connection that ended. Where the delays end, so does the
+        loop, with the last error. A server that asks for more gets it. Default: 0 to 5 s, then 5, 10, 20, 40 and 60 s at the most, each with a
+        random half left out.
     ``logger``
         Is told of opening and end at the level of debugging; in ``async for`` also why it connects again, at the level of information.
         Default ``logging.getLogger("aiowebsocket")``.
@@ -283,6 +288,7 @@ class connect:
         proxy: str | bool | None = True,
         redirects: int = 5,
         process_exception: Callable[[Exception], Exception | None] | None = None,
+        reconnect_delays: Callable[[], Iterable[float]] | None = None,
         logger: _Logger | None = None,
     ) -> None:
         _check(locals())
@@ -303,6 +309,7 @@ class connect:
         self._proxy = proxy
         self._redirects = redirects
         self._process_exception = process_exception
+        self._reconnect_delays = reconnect_delays
         self._local_addr = local_addr
         self._logger = _LOGGER if logger is None else logger
         self._on_message = on_message
@@ -330,13 +337,16 @@ class connect:
         await self._ws.close()
 
     async def __aiter__(self) -> AsyncGenerator[WebSocket, None]:
-        retries = _aiowebsocket.Retries()
+        retries = _aiowebsocket.Retries(own_delays=self._reconnect_delays is not None)
+        delays: Iterator[float] | None = None
         while True:
             connecting = self._connecting()
             try:
                 ws = await self._open(connecting)
             except Exception as error:
-                delay = self._judge(error, retries.failed(connecting, None))
+                if delays is None:
+                    delays = self._delays()
+                delay = self._judge(error, retries.failed(connecting, None), delays)
                 told = _line(error)
             else:
                 retries.opened()
@@ -345,20 +355,32 @@ class connect:
                 finally:
                     await ws.close()
                 ended = ws._closed_error()
-                delay = self._judge(ended, retries.failed(None, ws.close_code))
+                delays = self._delays()
+                delay = self._judge(ended, retries.failed(None, ws.close_code), delays)
                 told = f"ended ({ws.close_code}): {_line(ended)}"
             self._logger.info("%s: %s: again in %.1f s", self._address, told, delay)
             await asyncio.sleep(delay)
 
-    def _judge(self, error: Exception, delay: float | None) -> float:
+    def _delays(self) -> Iterator[float] | None:
+        """Those of the program, from their beginning."""
+        return None if self._reconnect_delays is None else iter(self._reconnect_delays())
+
+    def _judge(self, error: Exception, delay: float | None, delays: Iterator[float] | None) -> float:
         """Seconds until the next attempt; raises where there is none."""
         if self._process_exception is not None:
             raised = self._process_exception(error)
             if raised is not None:
                 raise raised from (None if raised is error else error)
-            return _FIRST_DELAY if delay is None else delay
+            if delay is None:
+                delay = _FIRST_DELAY if delays is None else 0.0
         if delay is None:
             raise error
+        if delays is not None:
+            own = next(delays, None)
+            if own is None:
+                # No more attempts are wanted.
+                raise error
+            delay = max(delay, own)
         return delay
 
     async def _open(self, connecting: _aiowebsocket.Connecting | None = None) -> WebSocket:
@@ -485,6 +507,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("open_timeout", "ping_interval", "ping_timeout", "close_timeout"), _SECONDS),
     **dict.fromkeys(("max_size", "receive_window", "send_window", "port", "redirects"), _WHOLE),
     **dict.fromkeys(("on_message", "process_exception"), _CALLED),
+    "reconnect_delays": (callable, "a function that gives delays"),
     "sock": (_is(socket.socket), "a socket"),
     "local_addr": (_is_pair, "a (host, port)"),
     "ssl": (_is(SSLContext, bool), "an SSLContext, True, False"),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use aiowebsocket::keys;
 use aiowebsocket::layer::Layer;
@@ -217,9 +218,15 @@ type Machinery = aiowebsocket::opening::Retries;
 
 #[pymethods]
 impl Retries {
+    /// With delays of the program's own, those of the machine are what a server asks for, and zero.
     #[new]
-    fn new() -> Self {
-        Self(GilCell::new(Machinery::new(Backoff::default())))
+    #[pyo3(signature = (own_delays=false))]
+    fn new(own_delays: bool) -> Self {
+        let mut backoff = Backoff::default();
+        if own_delays {
+            backoff = backoff.first_delay(Duration::ZERO).base_delay(Duration::ZERO);
+        }
+        Self(GilCell::new(Machinery::new(backoff)))
     }
 
     /// A connection is open.

@@ -135,3 +135,48 @@ async def test_the_log_says_that_the_peer_was_silent(server, naps, caplog):
     await silent
     (line,) = caplog.messages
     assert line.startswith(f"{server.uri}: ended (1006): the peer is silent: no byte came within ping_timeout after a ping")
+
+
+async def test_delays_of_the_program(server, naps):
+    """They begin anew after each connection, and a server that asks for more gets it."""
+    begun = []
+
+    def delays():
+        begun.append(len(naps))
+        yield from [0.25, 0.5, 200]
+
+    refused = BUSY.replace(b"Retry-After: 100\r\n", b"")
+    answers = [refused, BUSY, BUSY, close(1000), b"", refused, close(1012), close(1000)]
+    serving = asyncio.ensure_future(serve(server, *answers))
+    opened = 0
+    async with again(server.uri, reconnect_delays=delays) as feed:
+        async for ws in feed:
+            await ws.wait_closed()
+            opened += 1
+            if opened == 4:
+                break
+    await serving
+    *told, restarts = naps
+    assert told == [0.25, 100, 200, 0.25, 0.25, 0.5]
+    assert 5 <= restarts <= 30
+    assert begun == [0, 3, 4, 6]
+
+
+async def test_delays_that_end(server, naps):
+    serving = asyncio.ensure_future(serve(server, close(1011), FORBIDDEN, b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n"))
+    opened = 0
+    with pytest.raises(InvalidStatus) as caught:
+        async for ws in aiowebsocket.connect(server.uri, reconnect_delays=lambda: [1, 2], process_exception=lambda error: None):
+            await ws.wait_closed()
+            opened += 1
+    await serving
+    assert (opened, caught.value.status, naps) == (1, 502, [1, 2])
+
+
+async def test_delays_change_nothing_about_what_is_raised(server, naps):
+    serving = asyncio.ensure_future(serve(server, FORBIDDEN))
+    with pytest.raises(InvalidStatus):
+        async for ws in aiowebsocket.connect(server.uri, reconnect_delays=lambda: [1]):
+            pass
+    await serving
+    assert naps == []

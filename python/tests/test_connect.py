@@ -202,10 +202,11 @@ def test_subprotocols_that_are_one_word(connect):
         ("logger", 5, TypeError),
         ("on_message", 5, TypeError),
         ("process_exception", 5, TypeError),
+        ("reconnect_delays", [1, 2], TypeError),
     ],
 )
 def test_a_mistake_names_its_option(connect, option, value, error):
-    if connect is aiowebsocket.sync.connect and option in ("on_message", "process_exception"):
+    if connect is aiowebsocket.sync.connect and option in ("on_message", "process_exception", "reconnect_delays"):
         pytest.skip("it has none")
     with nobody() as port, pytest.raises(error, match=f"^{option} (is|has) .*(str|int|number|function|pair|None|0 to|TLS)"):
         connect(**{"uri": f"ws://127.0.0.1:{port}/", option: value})

@@ -176,8 +176,8 @@ def connect(
 ) -> WebSocket:
     """Opens a connection: ``ws = connect(uri)``, or ``with connect(uri) as ws`` which closes it at the end.
 
-    The keywords are those of ``aiowebsocket.connect``, with the same defaults; ``on_message`` and ``process_exception`` have no meaning
-    here. The pings of ``ping_interval`` leave, and those of the server are answered, while a call waits.
+    The keywords are those of ``aiowebsocket.connect``, with the same defaults; ``on_message``, ``process_exception`` and
+    ``reconnect_delays`` have no meaning here. The pings of ``ping_interval`` leave, and those of the server are answered, while a call waits.
 
     Raises ``InvalidURI``, ``OSError``, ``InvalidProxy``, ``InvalidHandshake`` with ``InvalidStatus``, ``ProxyError`` and
     ``OpenTimeout``, ``TLSError`` with ``CertificateError``.
