@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import re
 import ssl
@@ -17,7 +18,8 @@ from websockets.sync import client as theirs_sync
 from websockets.datastructures import MultipleValuesError
 
 import aiowebsocket
-import aiowebsocket.sync
+import aiowebsocket.asyncio.client
+import aiowebsocket.sync.client
 from friendly import serving
 from support import CLOSE, CONTINUATION, PATIENCE, PING, TEXT, arrived, binary, close, frame, nobody, run_python, text, turn
 from test_sync import Serving, Thread, a_moment, echo
@@ -61,13 +63,13 @@ def on_asyncio(loop_kind):
 
 def test_each_row_has_its_test():
     rows = re.findall(r"^\|.*\| `(\w+)` \|$", PAGE, re.MULTILINE)
-    assert len(rows) == 32
+    assert len(rows) == 36
     for row in rows:
         assert f"test_{row}" in globals(), row
 
 
 def test_the_versions_are_those_of_the_page():
-    assert websockets.__version__.startswith("16.1.") and "`websockets` 16.1 |" in PAGE
+    assert websockets.__version__ == "17.4" and "`websockets` 17.4 |" in PAGE
     assert picows.__version__.startswith("2.3.") and "`picows` 2.3 |" in PAGE
 
 
@@ -157,15 +159,22 @@ async def test_window(server, side):
 
 @SIDES
 async def test_invalid_uri(side):
-    if side == "theirs":
-        connecting = connect(side, "http://127.0.0.1/")
-        with pytest.raises(websockets.InvalidURI):
-            await connecting
-        assert not issubclass(websockets.InvalidURI, ValueError)
-    else:
-        with pytest.raises(ValueError) as caught:
-            connect(side, "http://127.0.0.1/")
-        assert isinstance(caught.value, aiowebsocket.InvalidURI)
+    package = websockets if side == "theirs" else aiowebsocket
+    with pytest.raises(package.InvalidURI) as caught:
+        connect(side, "http://127.0.0.1/")
+    assert isinstance(caught.value, ValueError) == (side == "ours")
+
+
+@SIDES
+async def test_subprotocols(side):
+    with nobody() as port, pytest.raises(TypeError, match="subprotocols"):
+        await connect(side, f"ws://127.0.0.1:{port}/", subprotocols="json")
+
+
+@SIDES
+async def test_ssl_none(side):
+    with nobody() as port, pytest.raises(ValueError if side == "theirs" else ConnectionRefusedError):
+        await connect(side, f"wss://127.0.0.1:{port}/", ssl=None)
 
 
 @SIDES
@@ -459,6 +468,18 @@ async def test_process_exception(server, side, naps):
 
 
 @SIDES
+async def test_reconnect_delays(server, side, naps):
+    def delays():
+        yield from [200, 300]
+
+    assert await followed(side, server, [503, 504, 1011, 502, 1000], reconnect_delays=delays) == [1011, 1000]
+    assert naps == ([200, 300, 200] if side == "theirs" else [200, 300, 200, 300])
+    (error,) = await followed(side, server, [503, 504, 502], reconnect_delays=delays)
+    # Theirs must not end.
+    assert isinstance(error, RuntimeError if side == "theirs" else aiowebsocket.InvalidStatus)
+
+
+@SIDES
 async def test_log(server, side, caplog):
     with caplog.at_level(logging.DEBUG, "websockets.client" if side == "theirs" else "aiowebsocket"):
         ws, peer = await opened(side, server)
@@ -562,6 +583,43 @@ def test_sync_with(side):
         assert ws.close_code == 1000
 
 
+@SIDES
+def test_sync_without_with(side):
+    warns = pytest.warns(DeprecationWarning, match="legacy=True") if side == "theirs" else contextlib.nullcontext()
+    with Serving(echo) as server:
+        ws = connect_sync(side, server.uri)
+        with warns:
+            ws.send("a")
+            assert ws.recv() == "a"
+        ws.close()
+
+
+def _public(of):
+    return {name for name in dir(of) if not name.startswith("_")}
+
+
+def test_not_here():
+    """What this page says is not here is there, and what is only there stands on the page."""
+    told = PAGE.partition("### Not here")[2].partition("## From `picows`")[0]
+    for there, here in [(theirs.connect, aiowebsocket.connect), (theirs_sync.connect, aiowebsocket.sync.connect)]:
+        only_there = inspect.signature(there).parameters.keys() - inspect.signature(here).parameters.keys() - {"kwargs"}
+        for name in only_there:
+            assert f"`{name}`" in told, name
+    for name in {*theirs.__all__, *theirs_sync.__all__} - _public(aiowebsocket.asyncio.client) - _public(aiowebsocket.sync.client):
+        assert f"`{name}`" in told, name
+    for name in "extensions", "write_limit", "legacy", "proxy_ssl":
+        assert name not in inspect.signature(aiowebsocket.connect).parameters
+    assert {"pong", "close_exc"} <= _public(theirs.ClientConnection) - _public(aiowebsocket.WebSocket)
+    assert "wait_closed" in _public(theirs_sync.ClientConnection) - _public(aiowebsocket.sync.WebSocket)
+    assert "data" in inspect.signature(theirs.ClientConnection.ping).parameters
+    assert "data" not in inspect.signature(aiowebsocket.WebSocket.ping).parameters
+    with pytest.raises(TypeError, match="max_size"):
+        aiowebsocket.connect("ws://127.0.0.1/", max_size=(1000, 100))
+    here = set(dir(aiowebsocket.exceptions))
+    for name in "InvalidMessage", "InvalidHeader", "InvalidUpgrade", "NegotiationError", "SecurityError", "TooManyHeaders", "InvalidProxyMessage":
+        assert hasattr(websockets.exceptions, name) and name not in here and f"`{name}`" in told
+
+
 # ---- picows
 
 if sys.version_info[:2] == (3, 12):
@@ -621,8 +679,6 @@ async def test_not_utf8(server):
 
 
 async def test_auto_ping(server):
-    import inspect
-
     options = inspect.signature(picows.ws_connect).parameters
     assert options["enable_auto_ping"].default is False
     assert inspect.signature(aiowebsocket.connect).parameters["ping_interval"].default == 20
