@@ -57,6 +57,8 @@ class TLS:
     _tls: _aiowebsocket.Tls = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.key is not None and self.certificate is None:
+            raise ValueError("key= is the key of certificate=, and that is not given")
         given = self.fingerprint
         fingerprints = [given] if isinstance(given, (str, bytes)) else list(given)
         made = _aiowebsocket.Tls(

@@ -202,6 +202,8 @@ class connect:
     ``headers``
         Header lines: a mapping or pairs, sent in this order and spelling. One of a default (``User-Agent``) replaces it in its
         place; ``None`` leaves it out. Header lines of the handshake itself are refused.
+    ``additional_headers``
+        The same, in the word of ``websockets``. Where both are given, these go before those of ``headers``.
     ``subprotocols``
         Offered to the server, the best first; ``ws.subprotocol`` is the one it chose.
     ``compression``
@@ -595,7 +597,7 @@ class _Request:
         subprotocols: Iterable[str] | None,
         compression: str | Deflate | None,
     ) -> _Request:
-        """Of what a program gives to ``connect``; of the headers, by their option, a later one takes the place of an earlier one."""
+        """Of what a program gives to ``connect``; the headers by their option, in this order."""
         return cls(
             uri,
             [_pairs(option, lines) for option, lines in headers.items()],

@@ -30,6 +30,11 @@ def test_deflate():
     assert shown_by_rust == "Deflate { " + ", ".join(f"{name}: {value}" for name, value in ours.items()) + " }"
 
 
+def test_the_documentation_has_every_option():
+    told = re.findall(r"^``(.*)``$", inspect.getdoc(aiowebsocket.connect), re.MULTILINE)
+    assert {name for line in told for name in line.split("``, ``")} == CONNECT.keys() - {"uri"}
+
+
 def test_the_documentation_names_them():
     doc = inspect.getdoc(aiowebsocket.connect)
     for name in ("open_timeout", "close_timeout", "max_size", "receive_window", "send_window"):

@@ -217,6 +217,8 @@ async def test_arguments_that_contradict_each_other(ca_file):
         aiowebsocket.connect("wss://example.com/", ssl=False)
     with pytest.raises(TLSError):
         TLS(ca_file=ca_file.with_name("nowhere.pem"))
+    with pytest.raises(ValueError, match="certificate="):
+        TLS(key=ca_file)
 
 
 async def test_the_seed_does_tls_by_scheme_and_by_argument(authority, ca_file):
