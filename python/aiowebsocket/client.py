@@ -204,6 +204,9 @@ class connect:
         place; ``None`` leaves it out. Header lines of the handshake itself are refused.
     ``additional_headers``
         The same, in the word of ``websockets``. Where both are given, these go before those of ``headers``.
+    ``secret_headers``
+        The same for what is meant for this server alone, such as ``X-Api-Key``: no redirect takes these lines to another scheme, host or
+        port, as it takes those of ``headers``. ``Authorization`` and ``Cookie`` are kept so in either.
     ``subprotocols``
         Offered to the server, the best first; ``ws.subprotocol`` is the one it chose.
     ``compression``
@@ -243,8 +246,8 @@ class connect:
         The address of a proxy (``http://``, ``https://``, ``socks5://``, ``socks5h://``), ``True`` for the one that the environment
         names (``http_proxy``, ``https_proxy``, ``all_proxy``, ``no_proxy``), or ``None`` for none. Default ``True``.
     ``redirects``
-        How many redirects are followed. Default 5. Credentials go to the same scheme, host and port only, and ``wss://`` never
-        becomes ``ws://``.
+        How many redirects are followed. Default 5. ``secret_headers`` and credentials go to the same scheme, host and port only, other
+        header lines to wherever a redirect leads, and ``wss://`` never becomes ``ws://``.
     ``process_exception``
         In ``async for``, ``process_exception(error)`` decides what becomes of a failed attempt or a connection that ended: ``None`` connects
         again, an exception is raised. By default what would fail in the same way again is raised: a refusal (4xx but for 408, 425 and
@@ -268,6 +271,7 @@ class connect:
         *,
         headers: HeadersLike | None = None,
         additional_headers: HeadersLike | None = None,
+        secret_headers: HeadersLike | None = None,
         subprotocols: Iterable[str] | None = None,
         compression: str | Deflate | None = "deflate",
         origin: str | None = None,
@@ -296,7 +300,7 @@ class connect:
         _check(locals())
         if on_message is not None and _is_coroutine_function(on_message):
             raise TypeError("on_message is called, not awaited: give a plain function, which may create a task")
-        lines = {"additional_headers": additional_headers, "headers": headers}
+        lines = {"additional_headers": additional_headers, "headers": headers, "secret_headers": secret_headers}
         self._request = _Request.of(uri, lines, origin, user_agent_header, subprotocols, compression)
         # Mistakes are told at once.
         opening = self._request.opening()
@@ -581,7 +585,7 @@ class _Request:
     """What is asked for, on each attempt anew."""
 
     uri: str
-    headers: list[list[tuple[str, str | None]]]
+    headers: dict[str, list[tuple[str, str | None]]]
     origin: str | None
     user_agent_header: str | None
     subprotocols: list[str] | None
@@ -600,7 +604,7 @@ class _Request:
         """Of what a program gives to ``connect``; the headers by their option, in this order."""
         return cls(
             uri,
-            [_pairs(option, lines) for option, lines in headers.items()],
+            {option: _pairs(option, lines) for option, lines in headers.items()},
             origin,
             user_agent_header,
             None if subprotocols is None else _names(subprotocols),
@@ -609,12 +613,13 @@ class _Request:
 
     def opening(self) -> _aiowebsocket.Opening:
         opening = _aiowebsocket.Opening(self.uri)
-        for lines in self.headers:
+        for option, lines in self.headers.items():
+            put = opening.secret_header if option == "secret_headers" else opening.header
             for name, value in lines:
                 if value is None:
                     opening.remove(name)
                 else:
-                    opening.header(name, value)
+                    put(name, value)
         if self.origin is not None:
             opening.header("Origin", self.origin)
         if self.user_agent_header is None:

@@ -116,6 +116,11 @@ impl Opening {
         self.ask(py, |request| request.header(name, value).map(drop))
     }
 
+    /// The same for a line that goes to no other scheme, host or port, and is shown nowhere.
+    fn secret_header(&self, py: Python<'_>, name: &str, value: &str) -> PyResult<()> {
+        self.ask(py, |request| request.secret_header(name, value).map(drop))
+    }
+
     /// Leaves out a default header line.
     fn remove(&self, py: Python<'_>, name: &str) -> PyResult<()> {
         self.ask(py, |request| request.remove(name).map(drop))

@@ -127,6 +127,31 @@ def test_options_that_would_be_two_header_lines(option):
         aiowebsocket.connect("ws://127.0.0.1/", **{option: "a\r\nX-Two: 2"})
 
 
+async def test_a_secret_header_is_for_one_server(server):
+    headers = {"headers": {"X-One": "1"}, "secret_headers": {"X-Api-Key": "secret", "Authorization": "Bearer secret"}}
+    with Server(socket.create_server(("127.0.0.1", 0))) as other:
+        opening = asyncio.ensure_future(_opened(aiowebsocket.connect(server.uri, **headers)))
+        for location in ("/there", other.uri):
+            peer = await server.accept()
+            head = await peer.head()
+            assert header(head, "X-Api-Key") == "secret" and header(head, "Authorization") == "Bearer secret"
+            peer.say(f"HTTP/1.1 307 There\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode())
+        peer = await other.accept()
+        head = await peer.answer()
+        assert header(head, "X-One") == "1"
+        assert "secret" not in head and "Api-Key" not in head
+        ws = await opening
+        peer.shut()
+        await ws.wait_closed()
+
+
+@pytest.mark.parametrize("connect", [aiowebsocket.connect, aiowebsocket.sync.connect])
+def test_a_secret_header_that_is_none_is_not_told(connect):
+    with pytest.raises(ValueError) as caught:
+        connect("ws://127.0.0.1/", secret_headers={"X-Api-Key": "secret\r\n"})
+    assert "secret" not in str(caught.value)
+
+
 # ---- subprotocols
 
 
@@ -170,6 +195,7 @@ def test_subprotocols_that_are_one_word(connect):
         ("headers", ["ab"], TypeError),
         ("headers", [("a", "b", "c")], TypeError),
         ("additional_headers", [5], TypeError),
+        ("secret_headers", {"a": 5}, TypeError),
         ("origin", 5, TypeError),
         ("user_agent_header", b"mine", TypeError),
         ("subprotocols", [1], TypeError),

@@ -752,8 +752,9 @@ def test_a_proxy_and_a_redirect(monkeypatch):
             peer.head()
             peer.say(f"HTTP/1.1 307 There\r\nLocation: {there.uri}\r\nContent-Length: 0\r\n\r\n".encode())
 
-        with Serving(redirects) as server, connect(server.uri) as ws:
+        with Serving(redirects) as server, connect(server.uri, headers={"X-One": "1"}, secret_headers={"X-Two": "2"}) as ws:
             assert ws.remote_address[1] == there.port
+            assert "X-One" in ws.request.headers and "X-Two" not in ws.request.headers
 
 
 def test_compression():

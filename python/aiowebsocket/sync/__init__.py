@@ -152,6 +152,7 @@ def connect(
     *,
     headers: HeadersLike | None = None,
     additional_headers: HeadersLike | None = None,
+    secret_headers: HeadersLike | None = None,
     subprotocols: Iterable[str] | None = None,
     compression: str | Deflate | None = "deflate",
     origin: str | None = None,
@@ -183,7 +184,7 @@ def connect(
     ``OpenTimeout``, ``TLSError`` with ``CertificateError``.
     """
     _check(locals())
-    lines = {"additional_headers": additional_headers, "headers": headers}
+    lines = {"additional_headers": additional_headers, "headers": headers, "secret_headers": secret_headers}
     request = _Request.of(uri, lines, origin, user_agent_header, subprotocols, compression)
     opening = request.opening()
     engine = _engine(opening, ssl, tls)
