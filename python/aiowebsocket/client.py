@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import operator
 import os
 import socket
 import sys
@@ -488,62 +489,74 @@ def _kind(value: object) -> str:
     return "None" if value is None else type(value).__name__
 
 
-def _is(*kinds: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, kinds)
-
-
-def _has(*methods: str) -> Callable[[Any], bool]:
+def _is_number(value: object) -> bool:
     # As the extension takes numbers: a `Decimal` is one too.
-    return lambda value: any(hasattr(type(value), method) for method in methods)
+    return hasattr(type(value), "__float__") or _is_whole(value)
 
 
-def _is_pair(value: Any) -> bool:
+def _is_whole(value: object) -> bool:
+    return hasattr(type(value), "__index__")
+
+
+def _is_pair(value: object) -> bool:
     return isinstance(value, tuple) and len(value) >= 2 and isinstance(value[0], str) and isinstance(value[1], int)
 
 
-_TEXT = _is(str), "a str"
-_SECONDS = _has("__float__", "__index__"), "a number of seconds"
-_WHOLE = _has("__index__"), "an int"
-_CALLED = callable, "a function"
+def _is_logger(value: object) -> bool:
+    return hasattr(value, "isEnabledFor")
 
-#: What each option is, in a test and in words.
-_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+
+def _is_nothing(value: object) -> bool:
+    return False
+
+
+_TEXT = (str,), _is_nothing, "a str", None
+_SECONDS = (int, float), _is_number, "a number of seconds", None
+_CALLED = (), callable, "a function", None
+
+#: What each option is: its types, a test for what is of none of them, words for both, and the most where it is a number from 0 on.
+_KINDS: dict[str, tuple[tuple[type, ...], Callable[[Any], bool], str, int | None]] = {
     "uri": _TEXT,
-    **dict.fromkeys(("origin", "user_agent_header", "host", "server_hostname"), _TEXT),
-    **dict.fromkeys(("open_timeout", "ping_interval", "ping_timeout", "close_timeout"), _SECONDS),
-    **dict.fromkeys(("max_size", "receive_window", "send_window", "port", "redirects"), _WHOLE),
-    **dict.fromkeys(("on_message", "process_exception"), _CALLED),
-    "reconnect_delays": (callable, "a function that gives delays"),
-    "sock": (_is(socket.socket), "a socket"),
-    "local_addr": (_is_pair, "a (host, port)"),
-    "ssl": (_is(SSLContext, bool), "an SSLContext, True, False"),
-    "tls": (_is(TLS), "a TLS"),
-    "proxy": (_is(str, bool), "an address, True, False"),
-    "logger": (_has("isEnabledFor"), "a logger"),
+    "origin": _TEXT,
+    "user_agent_header": _TEXT,
+    "on_message": _CALLED,
+    "open_timeout": _SECONDS,
+    "ping_interval": _SECONDS,
+    "ping_timeout": _SECONDS,
+    "close_timeout": _SECONDS,
+    "max_size": ((int,), _is_whole, "an int", (1 << 63) - 1),
+    "receive_window": ((int,), _is_whole, "an int", sys.maxsize),
+    "send_window": ((int,), _is_whole, "an int", sys.maxsize),
+    "sock": ((socket.socket,), _is_nothing, "a socket", None),
+    "host": _TEXT,
+    "port": ((int,), _is_whole, "an int", 65535),
+    "local_addr": ((), _is_pair, "a (host, port)", None),
+    "ssl": ((SSLContext, bool), _is_nothing, "an SSLContext, True, False", None),
+    "tls": ((TLS,), _is_nothing, "a TLS", None),
+    "server_hostname": _TEXT,
+    "proxy": ((str, bool), _is_nothing, "an address, True, False", None),
+    "redirects": ((int,), _is_whole, "an int", 255),
+    "process_exception": _CALLED,
+    "reconnect_delays": ((), callable, "a function that gives delays", None),
+    "logger": ((), _is_logger, "a logger", None),
 }
 #: Those that are always given.
 _NEVER_NONE = {"uri", "receive_window", "send_window", "redirects"}
-#: The largest of those that have one; the smallest is 0.
-_MOST = {
-    "max_size": (1 << 63) - 1,
-    **dict.fromkeys(("receive_window", "send_window"), sys.maxsize),
-    "port": 65535,
-    "redirects": 255,
-}
 
 
 def _check(options: Mapping[str, Any]) -> None:
     """Tells a mistake in the type of an option by the name of the option. Those of several parts are judged where they are taken apart."""
-    for name, (fits, wanted) in _KINDS.items():
+    for name, (types, fits, wanted, most) in _KINDS.items():
         value: Any = options.get(name)
-        if value is None and name not in _NEVER_NONE:
-            continue
-        if not fits(value):
-            also = "" if name in _NEVER_NONE else " or None"
-            raise TypeError(f"{name} is {wanted}{also}, and this is {_kind(value)}")
-        most = _MOST.get(name)
-        if most is not None and not 0 <= value <= most:
+        if value is None:
+            if name not in _NEVER_NONE:
+                continue
+        elif isinstance(value, types) or fits(value):
+            if most is None or 0 <= operator.index(value) <= most:
+                continue
             raise ValueError(f"{name} is 0 to {most}, and this is {value}")
+        also = "" if name in _NEVER_NONE else " or None"
+        raise TypeError(f"{name} is {wanted}{also}, and this is {_kind(value)}")
 
 
 def _pairs(option: str, lines: HeadersLike | None) -> list[tuple[str, str | None]]:

@@ -20,7 +20,10 @@ async def parts() -> AsyncIterator[str]:
 
 
 async def main() -> None:
-    async with aiowebsocket.connect("ws://127.0.0.1/", headers={"A": "b", "C": None}, on_message=on_message) as ws:
+    secret = {"D": "e"}
+    async with aiowebsocket.connect(
+        "ws://127.0.0.1/", headers={"A": "b", "C": None}, secret_headers=secret, on_message=on_message
+    ) as ws:
         assert_type(ws, aiowebsocket.WebSocket)
         assert_type(await ws.recv(), str | bytes)
         assert_type(await ws.recv(timeout=1, decode=True), str)
