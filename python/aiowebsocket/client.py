@@ -197,8 +197,8 @@ class connect:
 
     Nothing is dialled before it is awaited. Cancelling closes the socket and leaves nothing behind.
 
-    ``async for ws in connect(uri)`` connects again, after a delay, when an attempt failed or a connection ended. An exception of its block
-    is yours and ends it, that of a lost connection too, so the block has ``try: ... except ConnectionClosed: pass`` around what it does.
+    ``async for ws in connect(uri)`` connects again when an attempt failed or a connection ended. An exception of its block ends it, so have
+    ``try: ... except ConnectionClosed: pass`` there.
 
     ``headers``
         Header lines: a mapping or pairs, sent in this order and spelling. One of a default (``User-Agent``) replaces it in its
@@ -206,8 +206,8 @@ class connect:
     ``additional_headers``
         The same, in the word of ``websockets``. Where both are given, these go before those of ``headers``.
     ``secret_headers``
-        The same for what is meant for this server alone, such as ``X-Api-Key``: no redirect takes these lines to another scheme, host or
-        port, as it takes those of ``headers``. ``Authorization`` and ``Cookie`` are kept so in either.
+        The same, such as ``X-Api-Key``: no redirect takes them to another scheme, host or port. ``Authorization`` and ``Cookie`` are
+        kept so in either.
     ``subprotocols``
         Offered to the server, the best first; ``ws.subprotocol`` is the one it chose.
     ``compression``
@@ -247,17 +247,16 @@ class connect:
         The address of a proxy (``http://``, ``https://``, ``socks5://``, ``socks5h://``), ``True`` for the one that the environment
         names (``http_proxy``, ``https_proxy``, ``all_proxy``, ``no_proxy``), or ``None`` for none. Default ``True``.
     ``redirects``
-        How many redirects are followed. Default 5. ``secret_headers`` and credentials go to the same scheme, host and port only, other
-        header lines to wherever a redirect leads, and ``wss://`` never becomes ``ws://``.
+        How many redirects are followed. Default 5. ``headers`` go along, ``secret_headers`` and credentials to the same scheme, host and
+        port only, and ``wss://`` never becomes ``ws://``.
     ``process_exception``
         In ``async for``, ``process_exception(error)`` decides what becomes of a failed attempt or a connection that ended: ``None`` connects
         again, an exception is raised. By default what would fail in the same way again is raised: a refusal (4xx but for 408, 425 and
         429), a certificate that is not trusted, a close code that complains of us.
     ``reconnect_delays``
-        In ``async for``, ``reconnect_delays()`` gives the seconds before the first, second, ... attempt after a connection: a generator
-        function, or ``lambda: itertools.repeat(2)``. It is called anew for each connection that ended. Where the delays end, so does the
-        loop, with the last error. A server that asks for more gets it. Default: 0 to 5 s, then 5, 10, 20, 40 and 60 s at the most, each with a
-        random half left out.
+        In ``async for``, ``reconnect_delays()`` gives the seconds before the first, second, ... attempt after each connection, as
+        ``lambda: itertools.repeat(2)`` does. Where they end, the last error is raised; a server that asks for more gets it. Default: 0 to 5,
+        then 5, 10, 20, 40 and 60, each with a random half left out.
     ``logger``
         Is told of opening and end at the level of debugging; in ``async for`` also why it connects again, at the level of information.
         Default ``logging.getLogger("aiowebsocket")``.
@@ -354,7 +353,7 @@ class connect:
                 if delays is None:
                     delays = self._delays()
                 delay = self._judge(error, retries.failed(connecting, None), delays)
-                told = _line(error)
+                told = str(error)
             else:
                 retries.opened()
                 try:
@@ -364,8 +363,9 @@ class connect:
                 ended = ws._closed_error()
                 delays = self._delays()
                 delay = self._judge(ended, retries.failed(None, ws.close_code), delays)
-                told = f"ended ({ws.close_code}): {_line(ended)}"
-            self._logger.info("%s: %s: again in %.1f s", self._address, told, delay)
+                told = f"ended ({ws.close_code}): {ended}"
+            # What a peer gave as its reason makes no second line.
+            self._logger.info("%s: %s: again in %.1f s", self._address, repr(told)[1:-1], delay)
             await asyncio.sleep(delay)
 
     def _delays(self) -> Iterator[float] | None:
@@ -450,11 +450,6 @@ async def _watcher(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Watc
     return watcher
 
 
-def _line(error: Exception) -> str:
-    """What an error says, for the log: what a peer gave as its reason makes no second line there."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(error) or type(error).__name__)
-
-
 def _is_coroutine_function(function: object) -> bool:
     code = getattr(function, "__code__", None) or getattr(getattr(function, "__func__", None), "__code__", None)
     return code is not None and bool(code.co_flags & 0x180)  # CO_COROUTINE, CO_ITERABLE_COROUTINE
@@ -485,106 +480,81 @@ def _deflate(compression: str | Deflate) -> Deflate:
     return Deflate()
 
 
-def _kind(value: object) -> str:
-    return "None" if value is None else type(value).__name__
+def _has(value: object, method: str) -> bool:
+    return hasattr(type(value), method)
 
 
-def _is_number(value: object) -> bool:
-    # As the extension takes numbers: a `Decimal` is one too.
-    return hasattr(type(value), "__float__") or _is_whole(value)
-
-
-def _is_whole(value: object) -> bool:
-    return hasattr(type(value), "__index__")
-
-
-def _is_pair(value: object) -> bool:
-    return isinstance(value, tuple) and len(value) >= 2 and isinstance(value[0], str) and isinstance(value[1], int)
-
-
-def _is_logger(value: object) -> bool:
-    return hasattr(value, "isEnabledFor")
-
-
-def _is_nothing(value: object) -> bool:
-    return False
-
-
-_TEXT = (str,), _is_nothing, "a str", None
-_SECONDS = (int, float), _is_number, "a number of seconds", None
-_CALLED = (), callable, "a function", None
-
-#: What each option is: its types, a test for what is of none of them, words for both, and the most where it is a number from 0 on.
-_KINDS: dict[str, tuple[tuple[type, ...], Callable[[Any], bool], str, int | None]] = {
-    "uri": _TEXT,
-    "origin": _TEXT,
-    "user_agent_header": _TEXT,
-    "on_message": _CALLED,
-    "open_timeout": _SECONDS,
-    "ping_interval": _SECONDS,
-    "ping_timeout": _SECONDS,
-    "close_timeout": _SECONDS,
-    "max_size": ((int,), _is_whole, "an int", (1 << 63) - 1),
-    "receive_window": ((int,), _is_whole, "an int", sys.maxsize),
-    "send_window": ((int,), _is_whole, "an int", sys.maxsize),
-    "sock": ((socket.socket,), _is_nothing, "a socket", None),
-    "host": _TEXT,
-    "port": ((int,), _is_whole, "an int", 65535),
-    "local_addr": ((), _is_pair, "a (host, port)", None),
-    "ssl": ((SSLContext, bool), _is_nothing, "an SSLContext, True, False", None),
-    "tls": ((TLS,), _is_nothing, "a TLS", None),
-    "server_hostname": _TEXT,
-    "proxy": ((str, bool), _is_nothing, "an address, True, False", None),
-    "redirects": ((int,), _is_whole, "an int", 255),
-    "process_exception": _CALLED,
-    "reconnect_delays": ((), callable, "a function that gives delays", None),
-    "logger": ((), _is_logger, "a logger", None),
+# What is of none of the types and yet taken: the extension takes a `Decimal` as a number.
+_OTHERS: dict[str, Callable[[Any], bool]] = {
+    "a number": lambda value: _has(value, "__float__") or _has(value, "__index__"),
+    "an int": lambda value: _has(value, "__index__"),
+    "a function": callable,
+    "a logger": lambda value: _has(value, "isEnabledFor"),
 }
-#: Those that are always given.
+#: What each option is: its types, words for them, and the most where it is a number from 0 on.
+_KINDS: dict[str, tuple[tuple[type, ...], str, int | None]] = {
+    **dict.fromkeys(("uri", "origin", "user_agent_header", "host", "server_hostname"), ((str,), "a str", None)),
+    **dict.fromkeys(("on_message", "process_exception", "reconnect_delays"), ((), "a function", None)),
+    **dict.fromkeys(
+        ("open_timeout", "ping_interval", "ping_timeout", "close_timeout"), ((int, float), "a number", None)
+    ),
+    **dict.fromkeys(("max_size", "receive_window", "send_window"), ((int,), "an int", sys.maxsize)),
+    "port": ((int,), "an int", 65535),
+    "redirects": ((int,), "an int", 255),
+    "sock": ((socket.socket,), "a socket", None),
+    "local_addr": ((tuple,), "a tuple", None),
+    "ssl": ((SSLContext, bool), "an SSLContext, a bool", None),
+    "tls": ((TLS,), "a TLS", None),
+    "proxy": ((str, bool), "a str, a bool", None),
+    "logger": ((), "a logger", None),
+}
 _NEVER_NONE = {"uri", "receive_window", "send_window", "redirects"}
 
 
 def _check(options: Mapping[str, Any]) -> None:
-    """Tells a mistake in the type of an option by the name of the option. Those of several parts are judged where they are taken apart."""
-    for name, (types, fits, wanted, most) in _KINDS.items():
+    """Tells a mistake in the type of an option by its name. Those of several parts are judged where they are taken apart."""
+    for name, (types, wanted, most) in _KINDS.items():
         value: Any = options.get(name)
         if value is None:
             if name not in _NEVER_NONE:
                 continue
-        elif isinstance(value, types) or fits(value):
+        elif isinstance(value, types) or wanted in _OTHERS and _OTHERS[wanted](value):
             if most is None or 0 <= operator.index(value) <= most:
                 continue
             raise ValueError(f"{name} is 0 to {most}, and this is {value}")
-        also = "" if name in _NEVER_NONE else " or None"
-        raise TypeError(f"{name} is {wanted}{also}, and this is {_kind(value)}")
+        raise _mistake(name, wanted if name in _NEVER_NONE else f"{wanted} or None", value)
+
+
+def _mistake(option: str, wanted: str, value: object) -> TypeError:
+    kind = "None" if value is None else type(value).__name__
+    return TypeError(f"{option} is {wanted}, and this is {kind}")
 
 
 def _pairs(option: str, lines: HeadersLike | None) -> list[tuple[str, str | None]]:
     if lines is None:
         return []
-    if isinstance(lines, (str, bytes)) or not isinstance(lines, Iterable):
-        raise TypeError(f"{option} is a mapping, or pairs of name and value, and this is {_kind(lines)}")
-    found = []
-    for pair in lines.items() if isinstance(lines, Mapping) else lines:
-        if isinstance(pair, (str, bytes)) or not isinstance(pair, Iterable) or len(pair := tuple(pair)) != 2:
-            raise TypeError(f"{option} is a mapping, or pairs of name and value, and has what is no pair")
+    found = list(lines.items() if isinstance(lines, Mapping) else _iterated(option, "a mapping or pairs", lines))
+    for pair in found:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise TypeError(f"{option} has what is no pair with a str")
         name, value = pair
-        if not isinstance(name, str):
-            raise TypeError(f"{option} has a name that is no str but {_kind(name)}")
-        if value is not None and not isinstance(value, str):
-            raise TypeError(f"{option} has for {name!r} a value that is no str but {_kind(value)}")
-        found.append((name, value))
+        if not isinstance(value, (str, type(None))):
+            raise _mistake(f"{option} is of str: {name!r}", "a str or None", value)
     return found
 
 
+def _iterated(option: str, wanted: str, value: Iterable[Any]) -> Iterable[Any]:
+    # A str would be iterated too, and each letter taken.
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise _mistake(option, wanted, value)
+    return value
+
+
 def _names(subprotocols: Iterable[str]) -> list[str]:
-    # A str would be iterated too, and each letter offered.
-    if isinstance(subprotocols, (str, bytes)) or not isinstance(subprotocols, Iterable):
-        raise TypeError(f"subprotocols is a list of str, and this is {_kind(subprotocols)}")
-    names = list(subprotocols)
+    names = list(_iterated("subprotocols", wanted := "a list of str", subprotocols))
     for name in names:
         if not isinstance(name, str):
-            raise TypeError(f"subprotocols is a list of str, and this one has {_kind(name)}")
+            raise _mistake("subprotocols", f"{wanted} alone", name)
     return names
 
 
@@ -627,12 +597,11 @@ class _Request:
     def opening(self) -> _aiowebsocket.Opening:
         opening = _aiowebsocket.Opening(self.uri)
         for option, lines in self.headers.items():
-            put = opening.secret_header if option == "secret_headers" else opening.header
             for name, value in lines:
                 if value is None:
                     opening.remove(name)
                 else:
-                    put(name, value)
+                    opening.header(name, value, option == "secret_headers")
         if self.origin is not None:
             opening.header("Origin", self.origin)
         if self.user_agent_header is None:
