@@ -597,11 +597,12 @@ class _Request:
     def opening(self) -> _aiowebsocket.Opening:
         opening = _aiowebsocket.Opening(self.uri)
         for option, lines in self.headers.items():
+            put = opening.secret_header if option == "secret_headers" else opening.header
             for name, value in lines:
                 if value is None:
                     opening.remove(name)
                 else:
-                    opening.header(name, value, option == "secret_headers")
+                    put(name, value)
         if self.origin is not None:
             opening.header("Origin", self.origin)
         if self.user_agent_header is None:

@@ -111,12 +111,14 @@ impl Opening {
         self.address.port()
     }
 
-    /// Adds a header line, or replaces it in its place. A secret one goes to no other scheme, host or port.
-    #[pyo3(signature = (name, value, secret=false))]
-    fn header(&self, py: Python<'_>, name: &str, value: &str, secret: bool) -> PyResult<()> {
-        self.ask(py, |request| {
-            if secret { request.secret_header(name, value) } else { request.header(name, value) }.map(drop)
-        })
+    /// Adds a header line, or replaces it in its place.
+    fn header(&self, py: Python<'_>, name: &str, value: &str) -> PyResult<()> {
+        self.ask(py, |request| request.header(name, value).map(drop))
+    }
+
+    /// The same for a line that goes to no other scheme, host or port, and is shown nowhere.
+    fn secret_header(&self, py: Python<'_>, name: &str, value: &str) -> PyResult<()> {
+        self.ask(py, |request| request.secret_header(name, value).map(drop))
     }
 
     /// Leaves out a default header line.
