@@ -66,11 +66,13 @@ if TYPE_CHECKING:
 class WebSocket(_aiowebsocket.Connection):
     """An open connection, as ``connect`` gives it. Use it in the event loop that opened it."""
 
-    __slots__ = ("_request", "_response", "_logger")
+    __slots__ = ("_request", "_response", "_logger", "_half")
 
     _request: bytes
     _response: tuple[int, str]
     _logger: _Logger
+    #: The beginning of a character, of a text that is received in parts.
+    _half: bytes
 
     @property
     def state(self) -> State:
@@ -93,20 +95,23 @@ class WebSocket(_aiowebsocket.Connection):
         The parts of a text are ``str``; ``decode`` says otherwise, as for ``recv``. Neither ``max_size`` nor memory bounds the message.
         Until its last part was taken, ``recv`` raises ``ConcurrencyError``; whoever stopped in the middle may go on with another call.
         """
-        decoder = None
         while True:
             is_text, part, last = await self._recv_part()
             as_text = is_text if decode is None else decode
             if isinstance(part, str):
                 # It was kept, and is whole.
                 yield part if as_text else part.encode()
-            elif as_text:
-                decoder = decoder or getincrementaldecoder("utf-8")()
-                text = decoder.decode(part, last)
-                if text or last:
-                    yield text
-            elif part or last:
-                yield part
+            else:
+                part, self._half = self._half + part, b""
+                if as_text:
+                    decoder = getincrementaldecoder("utf-8")()
+                    text = decoder.decode(part, last)
+                    # Half a character waits for its other half, which another call may take.
+                    self._half = decoder.getstate()[0]
+                    if text or last:
+                        yield text
+                elif part or last:
+                    yield part
             if last:
                 return
 
@@ -422,6 +427,7 @@ class connect:
         ws._request = connecting.request
         ws._response = status, "\n".join(f"{name}:{value}" for name, value in lines)
         ws._logger = self._logger
+        ws._half = b""
         if tells:
             self._logger.debug("%s is open", repr(ws))
         if watcher is not None:

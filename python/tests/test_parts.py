@@ -225,6 +225,16 @@ async def test_fragments_come_as_they_arrive(link):
     assert await link.ws.recv() == "behind"
 
 
+@pytest.mark.parametrize("decode", [None, False])
+async def test_half_a_character_waits_for_the_call_that_takes_its_other_half(link, decode):
+    streaming = link.ws.recv_streaming()
+    link.peer.say(frame(TEXT, "aé".encode()[:2], fin=False))
+    assert await streaming.__anext__() == "a"
+    await streaming.aclose()
+    link.peer.say(frame(CONTINUATION, "é".encode()[1:], fin=False), frame(CONTINUATION, b"b"))
+    assert (b"" if decode is False else "").join(await parts_of(link.ws, decode=decode)) == ("éb".encode() if decode is False else "éb")
+
+
 async def test_one_large_frame_comes_in_pieces(server):
     link = await Link.open(server, max_size=1000)
     payload = bytes(range(256)) * (20 << 10)

@@ -320,6 +320,22 @@ def test_a_message_is_sent_and_received_in_parts():
     ]
 
 
+def test_half_a_character_waits_for_the_call_that_takes_its_other_half():
+    def serve(peer):
+        peer.answer()
+        peer.say(frame(TEXT, "aü".encode()[:2], fin=False))
+        peer.frame()
+        peer.say(frame(CONTINUATION, "ü".encode()[1:]))
+        peer.end()
+
+    with Serving(serve) as server, connect(server.uri, compression=None, close_timeout=0.1) as ws:
+        parts = ws.recv_streaming()
+        assert next(parts) == "a"
+        parts.close()
+        ws.send("go on")
+        assert list(ws.recv_streaming()) == ["ü"]
+
+
 def test_recv_in_the_middle_of_parts_is_refused():
     with answered(frame(BINARY, b"a", fin=False), Peer.frame) as server, connect(server.uri, close_timeout=0.1) as ws:
         parts = ws.recv_streaming()

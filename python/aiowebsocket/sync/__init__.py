@@ -39,19 +39,22 @@ class WebSocket(_aiowebsocket.Blocking):
     that call waits for. The interpreter's lock is free meanwhile, and Ctrl-C ends the wait of the main thread; no message is lost by that.
     """
 
-    __slots__ = ("_logger", "_parts", "_parts_of")
+    __slots__ = ("_logger", "_parts", "_parts_of", "_half")
 
     _logger: _Logger
     #: Held by the thread that sends a message in parts.
     _parts: threading.Lock
     #: Which one that is.
     _parts_of: int | None
+    #: The beginning of a character, of a text that is received in parts.
+    _half: bytes
 
     def __new__(cls, opening: _aiowebsocket.Opening, settings: _aiowebsocket.Settings, logger: _Logger, **how: Any) -> WebSocket:
         ws = super().__new__(cls, opening, settings, **how)
         ws._logger = logger
         ws._parts = threading.Lock()
         ws._parts_of = None
+        ws._half = b""
         return ws
 
     @property
@@ -76,12 +79,14 @@ class WebSocket(_aiowebsocket.Blocking):
         The parts of a text are ``str``; ``decode`` says otherwise, as for ``recv``. Neither ``max_size`` nor memory bounds the message.
         Until its last part was taken, ``recv`` raises ``ConcurrencyError``; whoever stopped in the middle may go on with another call.
         """
-        decoder = None
         while True:
             is_text, part, last = self._recv_part()
+            part, self._half = self._half + part, b""
             if is_text if decode is None else decode:
-                decoder = decoder or getincrementaldecoder("utf-8")()
+                decoder = getincrementaldecoder("utf-8")()
                 text = decoder.decode(part, last)
+                # Half a character waits for its other half, which another call may take.
+                self._half = decoder.getstate()[0]
                 if text or last:
                     yield text
             elif part or last:
