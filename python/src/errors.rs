@@ -54,6 +54,8 @@ pub(crate) fn closed(
         Some(_) => "error",
     };
     let cause = match (broken, secure) {
+        // The closing handshake was completed: that the end of TLS, or what was queued behind, found nobody any more is no fault.
+        _ if matches!(ending, Some(Ending::Closed(_))) => None,
         (Some(error), _) => Some(PyErr::from(error).into_value(py)),
         (None, Some(error)) if matches!(ending, Some(Ending::Abnormal)) => {
             Some(tls(py, error).into_value(py))

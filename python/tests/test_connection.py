@@ -102,6 +102,25 @@ async def test_a_reset(link):
     assert isinstance(caught.value.__cause__, ConnectionResetError)
 
 
+@pytest.mark.parametrize("whose", ["ours", "the peer's"])
+async def test_a_reset_behind_the_closing_handshake_is_no_fault(link, whose):
+    if whose == "ours":
+        closing = asyncio.ensure_future(link.ws.close(1001))
+        await link.peer.frame()
+        link.peer.say(close(1001))
+    else:
+        closing = asyncio.ensure_future(link.ws.wait_closed())
+        link.peer.say(close(1001))
+        await link.peer.frame()
+    await arrived()
+    link.peer.reset()
+    await closing
+    assert link.ws.close_code == 1001
+    with pytest.raises(ConnectionClosedOK) as caught:
+        await link.ws.recv()
+    assert caught.value.__cause__ is None
+
+
 async def test_what_comes_after_close_is_dropped(link):
     receiving = asyncio.ensure_future(link.ws.recv())
     await parked(receiving)
