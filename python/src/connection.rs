@@ -284,6 +284,9 @@ impl Connection {
         let is_full = {
             let state = slf.get().state.borrow(py);
             state.pump.waiting() >= state.pump.machine.config().max_queue
+                // What never leaves any more still waits: who tries again later is told of the end.
+                && state.pump.machine.is_open()
+                && !state.pump.is_write_broken()
         };
         if is_full {
             return Err(errors::queue_full(py));

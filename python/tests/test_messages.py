@@ -426,6 +426,25 @@ async def test_who_gave_a_send_up_is_not_told_of_the_end(link):
     await turn()
 
 
+@pytest.mark.parametrize("whose", ["ours", "the peer's"])
+async def test_send_nowait_tells_the_end_although_what_was_sent_before_still_waits(server, whose):
+    link = await Link.open(server, send_window=1000)
+    with pytest.raises(SendQueueFull):
+        while True:
+            link.ws.send_nowait(bytes(100_000))
+    if whose == "ours":
+        closing = asyncio.ensure_future(link.ws.close())
+        await parked(closing)
+        with pytest.raises(ConnectionClosedOK):
+            link.ws.send_nowait("behind")
+    link.peer.reset()
+    await link.ws.wait_closed()
+    with pytest.raises(ConnectionClosedError):
+        link.ws.send_nowait("behind")
+    if whose == "ours":
+        await closing
+
+
 async def test_send_nowait_refuses_what_would_wait(server):
     link = await Link.open(server, send_window=1000)
     sent = 0
