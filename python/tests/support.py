@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,9 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 PATIENCE = 20
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+#: What a compressed message leaves out (RFC 7692 7.2.1).
+_TAIL = b"\x00\x00\xff\xff"
 
 _links = []
 
@@ -78,6 +82,33 @@ def unmasked(payload, key):
     size = len(payload)
     keys = (key * (size // 4 + 1))[:size]
     return (int.from_bytes(payload, "big") ^ int.from_bytes(keys, "big")).to_bytes(size, "big")
+
+
+def agreed(answer="permessage-deflate"):
+    return f"Sec-WebSocket-Extensions: {answer}"
+
+
+class Deflater:
+    """The peer's compressor, of another zlib than ours."""
+
+    def __init__(self, bits=15):
+        self._stream = zlib.compressobj(6, zlib.DEFLATED, -bits)
+
+    def __call__(self, data):
+        data = data.encode() if isinstance(data, str) else data
+        whole = self._stream.compress(data) + self._stream.flush(zlib.Z_SYNC_FLUSH)
+        assert whole.endswith(_TAIL)
+        return whole[:-4]
+
+
+class Inflater:
+    """Its other half."""
+
+    def __init__(self, bits=15):
+        self._stream = zlib.decompressobj(-bits)
+
+    def __call__(self, payload):
+        return self._stream.decompress(payload + _TAIL)
 
 
 class Peer:

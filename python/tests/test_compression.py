@@ -9,38 +9,9 @@ import pytest
 
 import aiowebsocket
 from aiowebsocket import Deflate, InvalidHandshake, ProtocolError
-from support import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Link, frame, header
+from support import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Deflater, Inflater, Link, agreed, frame, header
 
 OFFER = "permessage-deflate; client_max_window_bits"
-TAIL = b"\x00\x00\xff\xff"
-
-
-def agreed(answer="permessage-deflate"):
-    return f"Sec-WebSocket-Extensions: {answer}"
-
-
-class Deflater:
-    """The peer's compressor."""
-
-    def __init__(self, bits=15):
-        self._stream = zlib.compressobj(6, zlib.DEFLATED, -bits)
-
-    def __call__(self, data):
-        data = data.encode() if isinstance(data, str) else data
-        whole = self._stream.compress(data) + self._stream.flush(zlib.Z_SYNC_FLUSH)
-        assert whole.endswith(TAIL)
-        return whole[:-4]
-
-
-class Inflater:
-    """Its other half."""
-
-    def __init__(self, bits=15):
-        self._stream = zlib.decompressobj(-bits)
-
-    def __call__(self, payload):
-        return self._stream.decompress(payload + TAIL)
-
 
 # ---- the opening handshake
 
