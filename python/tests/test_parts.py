@@ -309,7 +309,7 @@ async def test_asked_for_when_the_turn_is_over(server):
         for _ in range(128):
             await link.ws.recv()
             time.sleep(0.0001)
-        return [len(b"".join([part async for part in link.ws.recv_streaming()])) for _ in range(3)]
+        return [len(b"".join(await parts_of(link.ws))) for _ in range(3)]
 
     receiving = asyncio.ensure_future(receive())
     await parked(receiving)
