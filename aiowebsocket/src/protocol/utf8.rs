@@ -44,8 +44,8 @@ fn cut_at_end(chunk: &[u8]) -> usize {
     let starts = |back: &usize| chunk[chunk.len() - back] >= 0xc0;
     let Some(back) = (1..=chunk.len().min(3)).find(starts) else { return 0 };
     let length = match chunk[chunk.len() - back] {
-        ..0xe0 => 2,
-        ..0xf0 => 3,
+        0xc0..0xe0 => 2,
+        0xe0..0xf0 => 3,
         _ => 4,
     };
     if length > back { back } else { 0 }
