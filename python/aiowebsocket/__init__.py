@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._opening import TLS
-from .client import Deflate, WebSocket, connect
+from ._options import Deflate
+from .client import WebSocket, connect
 from .enumerations import CloseCode, State
 from .exceptions import (
     CertificateError,

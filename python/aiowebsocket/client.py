@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import operator
 import os
 import socket
-import sys
 import warnings
 from codecs import getincrementaldecoder
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from . import _aiowebsocket
 from ._alarm import clock_of
 from ._opening import TLS, Means, run
+from ._options import Asked, Deflate, HeadersLike, check, engine_of, reach_at
 from .enumerations import State
-from .fallback import Watcher, can_watch
 from .heads import Request, Response, read_lines, read_request
 
 # A child process must not mask with the keys of its parent.
@@ -29,37 +26,12 @@ os.register_at_fork(after_in_child=_aiowebsocket._forget_keys)
 #: Where opening and closing are told, at the level of debugging.
 _LOGGER = logging.getLogger("aiowebsocket")
 
-HeadersLike = Mapping[str, "str | None"] | Iterable[tuple[str, "str | None"]]
-
-
-@dataclass(frozen=True)
-class Deflate:
-    """Compression by permessage-deflate (RFC 7692), whose names its parameters have.
-
-    Do not compress a secret in one message with text that somebody else chose: the length of what leaves tells them about it.
-    ``send(message, plain=True)`` leaves one message uncompressed.
-    """
-
-    #: How hard our compressor tries, 1 (fastest) to 9 (smallest).
-    level: int = 1
-    #: Memory of our compressor, 1 to 9.
-    memory_level: int = 5
-    #: Messages of fewer bytes leave uncompressed.
-    threshold: int = 64
-    #: A demand: the server compresses each message for itself.
-    server_no_context_takeover: bool = False
-    #: A promise that the server may use: we compress each message for itself.
-    client_no_context_takeover: bool = False
-    #: A demand, where below 15: the most bits of the window of the server's compressor, 8 to 15.
-    server_max_window_bits: int = 15
-    #: The same for ours, which the server may lower; ``None`` where it may not.
-    client_max_window_bits: int | None = 15
-
-
 #: Seconds until the next attempt where ``process_exception`` wants one and the policy does not: the most of RFC 6455 7.2.3.
 _FIRST_DELAY = 5.0
 
 if TYPE_CHECKING:
+    from .fallback import Watcher
+
     _Logger = logging.Logger | logging.LoggerAdapter[Any]
 
 
@@ -104,10 +76,7 @@ class WebSocket(_aiowebsocket.Connection):
             else:
                 part, self._half = self._half + part, b""
                 if as_text:
-                    decoder = getincrementaldecoder("utf-8")()
-                    text = decoder.decode(part, last)
-                    # Half a character waits for its other half, which another call may take.
-                    self._half = decoder.getstate()[0]
+                    text, self._half = _characters(part, last)
                     if text or last:
                         yield text
                 elif part or last:
@@ -173,6 +142,12 @@ class WebSocket(_aiowebsocket.Connection):
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed" if self.is_closed else "closing"
         return f"<aiowebsocket.WebSocket {state} fd={self.fileno()} at {id(self):#x}>"
+
+
+def _characters(part: bytes, last: bool) -> tuple[str, bytes]:
+    """The text of a part, and half a character at its end, which waits for its other half: another call may take that."""
+    decoder = getincrementaldecoder("utf-8")()
+    return decoder.decode(part, last), decoder.getstate()[0]
 
 
 def _kind_of(part: object, others: bool | None) -> bool:
@@ -302,11 +277,11 @@ class connect:
         reconnect_delays: Callable[[], Iterable[float]] | None = None,
         logger: _Logger | None = None,
     ) -> None:
-        _check(locals())
+        check(locals())
         if on_message is not None and _is_coroutine_function(on_message):
             raise TypeError("on_message is called, not awaited: give a plain function, which may create a task")
         lines = {"additional_headers": additional_headers, "headers": headers, "secret_headers": secret_headers}
-        self._request = _Request.of(uri, lines, origin, user_agent_header, subprotocols, compression)
+        self._request = Asked.of(uri, lines, origin, user_agent_header, subprotocols, compression)
         # Mistakes are told at once.
         opening = self._request.opening()
         self._opening: _aiowebsocket.Opening | None = opening
@@ -314,8 +289,8 @@ class connect:
         self._address = str(opening)
         self._open_timeout = open_timeout
         self._sock = sock
-        self._target = _reach_at(opening, host, port)
-        self._engine = _engine(opening, ssl, tls)
+        self._target = reach_at(opening, host, port)
+        self._engine = engine_of(opening, ssl, tls)
         self._server_hostname = server_hostname
         self._proxy = proxy
         self._redirects = redirects
@@ -403,7 +378,7 @@ class connect:
         sock, opened = await run(connecting, means)
         try:
             fd, watcher = sock.fileno(), None
-            if not can_watch(loop, sock):
+            if not _can_watch(loop, sock):
                 # The caller's object does not have the socket any more, as below.
                 sock = socket.socket(fileno=sock.detach())
                 watcher = await _watcher(loop, sock)
@@ -451,7 +426,20 @@ class connect:
         self._logger.debug("%.3f s: %s", at, milestone)
 
 
+def _can_watch(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bool:
+    """Whether the loop calls for a socket."""
+    try:
+        # What is not watched is not watched afterwards either: this only asks.
+        loop.remove_reader(sock)
+    except NotImplementedError:
+        return False
+    return True
+
+
 async def _watcher(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Watcher:
+    # Few loops need it.
+    from .fallback import Watcher
+
     _, watcher = await loop.create_connection(lambda: Watcher(loop), sock=sock)
     return watcher
 
@@ -459,164 +447,3 @@ async def _watcher(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Watc
 def _is_coroutine_function(function: object) -> bool:
     code = getattr(function, "__code__", None) or getattr(getattr(function, "__func__", None), "__code__", None)
     return code is not None and bool(code.co_flags & 0x180)  # CO_COROUTINE, CO_ITERABLE_COROUTINE
-
-
-def _engine(
-    opening: _aiowebsocket.Opening, context: SSLContext | bool | None, tls: TLS | None
-) -> _aiowebsocket.Tls | SSLContext | None:
-    """What does TLS."""
-    if isinstance(context, SSLContext):
-        if tls is not None:
-            raise ValueError("ssl= and tls= are two ways to say the same: give one of them")
-        if not opening.is_secure:
-            raise ValueError("ssl= is for wss:// addresses, and this is ws://")
-        return context
-    if context is True and not opening.is_secure:
-        raise ValueError("ssl=True, and the address is ws://: use wss://, or leave ssl out")
-    if context is False and opening.is_secure:
-        raise ValueError("ssl=False, and the address is wss://: use ws://, or leave ssl out")
-    return None if tls is None else tls._tls
-
-
-def _deflate(compression: str | Deflate) -> Deflate:
-    if isinstance(compression, Deflate):
-        return compression
-    if compression != "deflate":
-        raise ValueError(f"compression is 'deflate', a Deflate or None, and this is {compression!r}")
-    return Deflate()
-
-
-def _has(value: object, method: str) -> bool:
-    return hasattr(type(value), method)
-
-
-# What is of none of the types and yet taken: the extension takes a `Decimal` as a number.
-_OTHERS: dict[str, Callable[[Any], bool]] = {
-    "a number": lambda value: _has(value, "__float__") or _has(value, "__index__"),
-    "an int": lambda value: _has(value, "__index__"),
-    "a function": callable,
-    "a logger": lambda value: _has(value, "isEnabledFor"),
-}
-#: What each option is: its types, words for them, and the most where it is a number from 0 on.
-_KINDS: dict[str, tuple[tuple[type, ...], str, int | None]] = {
-    **dict.fromkeys(("uri", "origin", "user_agent_header", "host", "server_hostname"), ((str,), "a str", None)),
-    **dict.fromkeys(("on_message", "process_exception", "reconnect_delays"), ((), "a function", None)),
-    **dict.fromkeys(
-        ("open_timeout", "ping_interval", "ping_timeout", "close_timeout"), ((int, float), "a number", None)
-    ),
-    **dict.fromkeys(("max_size", "receive_window", "send_window"), ((int,), "an int", sys.maxsize)),
-    "port": ((int,), "an int", 65535),
-    "redirects": ((int,), "an int", 255),
-    "sock": ((socket.socket,), "a socket", None),
-    "local_addr": ((tuple,), "a tuple", None),
-    "ssl": ((SSLContext, bool), "an SSLContext, a bool", None),
-    "tls": ((TLS,), "a TLS", None),
-    "proxy": ((str, bool), "a str, a bool", None),
-    "logger": ((), "a logger", None),
-}
-_NEVER_NONE = {"uri", "receive_window", "send_window", "redirects"}
-
-
-def _check(options: Mapping[str, Any]) -> None:
-    """Tells a mistake in the type of an option by its name. Those of several parts are judged where they are taken apart."""
-    for name, (types, wanted, most) in _KINDS.items():
-        value: Any = options.get(name)
-        if value is None:
-            if name not in _NEVER_NONE:
-                continue
-        elif isinstance(value, types) or wanted in _OTHERS and _OTHERS[wanted](value):
-            if most is None or 0 <= operator.index(value) <= most:
-                continue
-            raise ValueError(f"{name} is 0 to {most}, and this is {value}")
-        raise _mistake(name, wanted if name in _NEVER_NONE else f"{wanted} or None", value)
-
-
-def _mistake(option: str, wanted: str, value: object) -> TypeError:
-    kind = "None" if value is None else type(value).__name__
-    return TypeError(f"{option} is {wanted}, and this is {kind}")
-
-
-def _pairs(option: str, lines: HeadersLike | None) -> list[tuple[str, str | None]]:
-    if lines is None:
-        return []
-    found = list(lines.items() if isinstance(lines, Mapping) else _iterated(option, "a mapping or pairs", lines))
-    for pair in found:
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], str):
-            raise TypeError(f"{option} has what is no pair with a str")
-        name, value = pair
-        if not isinstance(value, (str, type(None))):
-            raise _mistake(f"{option} is of str: {name!r}", "a str or None", value)
-    return found
-
-
-def _iterated(option: str, wanted: str, value: Iterable[Any]) -> Iterable[Any]:
-    # A str would be iterated too, and each letter taken.
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise _mistake(option, wanted, value)
-    return value
-
-
-def _names(subprotocols: Iterable[str]) -> list[str]:
-    names = list(_iterated("subprotocols", wanted := "a list of str", subprotocols))
-    for name in names:
-        if not isinstance(name, str):
-            raise _mistake("subprotocols", f"{wanted} alone", name)
-    return names
-
-
-def _reach_at(opening: _aiowebsocket.Opening, host: str | None, port: int | None) -> tuple[str, int] | None:
-    """Where to connect to, if that is not where the address says."""
-    return None if host is None and port is None else (host or opening.host, port or opening.port)
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What is asked for, on each attempt anew."""
-
-    uri: str
-    headers: dict[str, list[tuple[str, str | None]]]
-    origin: str | None
-    user_agent_header: str | None
-    subprotocols: list[str] | None
-    compression: dict[str, Any] | None
-
-    @classmethod
-    def of(
-        cls,
-        uri: str,
-        headers: Mapping[str, HeadersLike | None],
-        origin: str | None,
-        user_agent_header: str | None,
-        subprotocols: Iterable[str] | None,
-        compression: str | Deflate | None,
-    ) -> _Request:
-        """Of what a program gives to ``connect``; the headers by their option, in this order."""
-        return cls(
-            uri,
-            {option: _pairs(option, lines) for option, lines in headers.items()},
-            origin,
-            user_agent_header,
-            None if subprotocols is None else _names(subprotocols),
-            None if compression is None else asdict(_deflate(compression)),
-        )
-
-    def opening(self) -> _aiowebsocket.Opening:
-        opening = _aiowebsocket.Opening(self.uri)
-        for option, lines in self.headers.items():
-            put = opening.secret_header if option == "secret_headers" else opening.header
-            for name, value in lines:
-                if value is None:
-                    opening.remove(name)
-                else:
-                    put(name, value)
-        if self.origin is not None:
-            opening.header("Origin", self.origin)
-        if self.user_agent_header is None:
-            opening.remove("User-Agent")
-        elif self.user_agent_header:
-            opening.header("User-Agent", self.user_agent_header)
-        if self.subprotocols is not None:
-            opening.subprotocols(self.subprotocols)
-        if self.compression is not None:
-            opening.compression(**self.compression)
-        return opening

@@ -191,7 +191,7 @@ def _closed(
     else:
         assert code is not None, "it is closed by the peer"
         name = _explain_close(code)[0]
-        message = f"the peer closed the connection: {code}" + (f" ({name})" if name else "") + (f": {reason}" if reason else "")
+        message = f"the connection was closed: {code}" + (f" ({name})" if name else "") + (f": {reason}" if reason else "")
     if kind == "clean" and cause is None:
         exception: type[ConnectionClosed] = ConnectionClosedOK
     else:

@@ -11,16 +11,6 @@ from contextlib import suppress
 from . import _aiowebsocket
 
 
-def can_watch(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bool:
-    """Whether the loop calls for a socket."""
-    try:
-        # What is not watched is not watched afterwards either: this only asks.
-        loop.remove_reader(sock)
-    except NotImplementedError:
-        return False
-    return True
-
-
 class Watcher(asyncio.Protocol):
     """Calls a connection as a loop that watches its socket would: as long as there is something to read, or room to write."""
 

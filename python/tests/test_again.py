@@ -113,7 +113,7 @@ async def test_the_log_says_where_and_why(server, naps, caplog):
     refused, broken, restarts = (line.rpartition(": again in ")[0] for line in caplog.messages)
     assert refused.startswith(f"{address}?…: ") and "503" in refused
     assert broken == f"{address}?…: ended (1006): the peer ended the connection without a Close frame (1006)"
-    assert restarts.startswith(f"{address}?…: ended (1012): the peer closed the connection: 1012 ")
+    assert restarts.startswith(f"{address}?…: ended (1012): the connection was closed: 1012 ")
     assert restarts.endswith("soon\\nFORGED")
     assert "secret" not in caplog.text
 

@@ -308,6 +308,8 @@ impl Options {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
         let judge: Arc<dyn ServerCertVerifier> = match judge {
+            // A path is judged before the lists are asked, so this one would not be.
+            Some(judge) if !self.crls.is_empty() => return Ok(judge),
             Some(judge) => judge,
             None => {
                 let store = Arc::new(self.store()?);

@@ -61,7 +61,7 @@ struct IsCa;
 
 impl fmt::Display for IsCa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it is a CA's own, which was not given as one to trust")
+        f.write_str("it is a CA's own: give it as one to trust, without revocation lists")
     }
 }
 

@@ -14,7 +14,6 @@ import logging
 import socket
 import threading
 import warnings
-from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ssl import SSLContext
 from types import TracebackType
@@ -22,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _aiowebsocket
 from .._opening import TLS
-from ..client import _LOGGER, Deflate, HeadersLike, _check, _engine, _kind_of, _reach_at, _Request, _with_last
+from .._options import Asked, Deflate, HeadersLike, check, engine_of, reach_at
+from ..client import _LOGGER, _characters, _kind_of, _with_last
 from ..enumerations import State
 from ..heads import Request, Response, read_lines, read_request
 
@@ -83,10 +83,7 @@ class WebSocket(_aiowebsocket.Blocking):
             is_text, part, last = self._recv_part()
             part, self._half = self._half + part, b""
             if is_text if decode is None else decode:
-                decoder = getincrementaldecoder("utf-8")()
-                text = decoder.decode(part, last)
-                # Half a character waits for its other half, which another call may take.
-                self._half = decoder.getstate()[0]
+                text, self._half = _characters(part, last)
                 if text or last:
                     yield text
             elif part or last:
@@ -188,11 +185,11 @@ def connect(
     Raises ``InvalidURI``, ``OSError``, ``InvalidProxy``, ``InvalidHandshake`` with ``InvalidStatus``, ``ProxyError`` and
     ``OpenTimeout``, ``TLSError`` with ``CertificateError``.
     """
-    _check(locals())
+    check(locals())
     lines = {"additional_headers": additional_headers, "headers": headers, "secret_headers": secret_headers}
-    request = _Request.of(uri, lines, origin, user_agent_header, subprotocols, compression)
+    request = Asked.of(uri, lines, origin, user_agent_header, subprotocols, compression)
     opening = request.opening()
-    engine = _engine(opening, ssl, tls)
+    engine = engine_of(opening, ssl, tls)
     settings = _aiowebsocket.Settings(
         ping_interval=ping_interval,
         ping_timeout=ping_timeout,
@@ -218,7 +215,7 @@ def connect(
         redirects=redirects,
         # The caller's object does not have the socket any more.
         fd=None if sock is None else sock.detach(),
-        reach_at=_reach_at(opening, host, port),
+        reach_at=reach_at(opening, host, port),
         local_addr=local_addr,
         engine=engine,
         server_hostname=server_hostname,

@@ -447,8 +447,14 @@ async fn a_certificate_that_signed_itself() {
         let opened = connect(&url).tls(given(&other).only_these_cas()).await;
         let Err(Error::Tls(error)) = opened else { panic!("{wrong:?}: {opened:?}") };
         if wrong == Wrong::Nothing {
+            let list = Files::of(&[("list.pem", &Authority::new().revocation_list())]);
+            let tls = given(&issued).only_these_cas().crl_file(list.path("list.pem")).expect("a list");
+            assert_eq!(fault(&url, tls).await, TlsFault::BadCertificate, "nobody would look it up");
             assert_eq!(error.fault(), &TlsFault::BadCertificate);
-            assert!(error.to_string().ends_with("which was not given as one to trust"), "{error}");
+            assert!(
+                error.to_string().ends_with("give it as one to trust, without revocation lists"),
+                "{error}"
+            );
         }
     }
 }
