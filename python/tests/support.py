@@ -348,6 +348,20 @@ async def parked(task):
     assert not task.done(), f"it did not wait: {task!r}"
 
 
+async def choke(ws, waits):
+    """Sends messages of 10,000 bytes until some wait, and still do a while later: how many it sent.
+
+    A kernel that takes no more may take more a moment later: it makes room while what it has is on its way.
+    """
+    sent = 0
+    while not waits():
+        while not waits():
+            ws.send_nowait(bytes(10_000))
+            sent += 1
+        await asyncio.sleep(0.05)
+    return sent
+
+
 def descriptors():
     """How many descriptors this process has."""
     return len(os.listdir("/proc/self/fd"))

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from aiowebsocket import client
-from support import PING, Link, arrived, frame, parked, text, timers, turn
+from support import PING, Link, arrived, choke, frame, parked, text, timers, turn
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +51,7 @@ async def test_what_a_transport_holds_has_not_left(server, monkeypatch):
     monkeypatch.setattr(client, "_watcher", seen)
     link = await Link.open(server, close_timeout=0.05)
     transport = made[0]._transport
-    while not transport.get_write_buffer_size():
-        link.ws.send_nowait(bytes(10_000))
+    await choke(link.ws, transport.get_write_buffer_size)
     assert link.ws.queued > 0
     sending = asyncio.ensure_future(link.ws.send("behind"))
     await parked(sending)

@@ -21,6 +21,7 @@ from support import (
     Link,
     arrived,
     binary,
+    choke,
     close,
     frame,
     parked,
@@ -558,10 +559,7 @@ async def test_a_corked_send_that_has_to_wait_for_little(loop_kind, server):
     if loop_kind == "transports":
         pytest.skip("what a transport took does not wait here")
     link = await Link.open(server, send_window=1000)
-    sent = 0
-    while link.ws.queued <= 1000:
-        link.ws.send_nowait(bytes(10_000))
-        sent += 1
+    sent = await choke(link.ws, lambda: link.ws.queued > 1000)
 
     async def send():
         with link.ws.cork():
