@@ -212,7 +212,8 @@ class connect:
     ``send_window``
         Bytes that may wait to be written before ``send_nowait`` refuses. Default 1 MiB.
     ``sock``
-        A connected socket to be used instead of dialling; it belongs to the connection from then on.
+        A connected socket to be used instead of dialling; it belongs to the connection from then on, so ``async for`` has one
+        connection alone.
     ``host``, ``port``
         Dialled instead of what the address names.
     ``local_addr``
@@ -354,6 +355,9 @@ class connect:
 
     def _judge(self, error: Exception, delay: float | None, delays: Iterator[float] | None) -> float:
         """Seconds until the next attempt; raises where there is none."""
+        if self._sock is not None:
+            # It was given for one connection.
+            raise error
         if self._process_exception is not None:
             raised = self._process_exception(error)
             if raised is not None:

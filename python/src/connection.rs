@@ -206,6 +206,14 @@ impl Connection {
         Self::go_on(slf)
     }
 
+    fn _on_dropped(slf: &Bound<'_, Self>, _reference: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::dropped_reader(slf)
+    }
+
+    fn _read_again(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::read_again(slf)
+    }
+
     fn _on_writable(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::settle(slf, None)
     }
@@ -461,7 +469,7 @@ impl Connection {
             self.waiter.clear(py);
             let held = {
                 let mut state = self.state.borrow(py);
-                (std::mem::take(&mut state.futures), state.watch.take_timer())
+                (std::mem::take(&mut state.futures), state.watch.take_objects())
             };
             drop(held);
         });

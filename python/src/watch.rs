@@ -5,6 +5,7 @@ use std::time::Instant;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyWeakrefReference;
 
 use crate::clock::now;
 use crate::connection::Connection;
@@ -14,6 +15,8 @@ use crate::connection::Connection;
 pub(crate) struct Watch {
     /// A call when there is something to read.
     reads: bool,
+    /// Tells that the event loop has dropped the callback for that.
+    dropped: Option<Py<PyWeakrefReference>>,
     /// A call when there is room to write.
     writes: bool,
     /// Another turn, because one was long.
@@ -48,8 +51,14 @@ impl Watch {
         self.timer.take().map(|(_, timer)| timer)
     }
 
-    /// Shows the handle to the cycle collector.
+    /// What it holds, to be dropped without a borrow.
+    pub(crate) fn take_objects(&mut self) -> (Option<Py<PyWeakrefReference>>, Option<Py<PyAny>>) {
+        (self.dropped.take(), self.take_timer())
+    }
+
+    /// Shows what it holds to the cycle collector.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.dropped)?;
         visit.call(self.timer.as_ref().map(|(_, timer)| timer))
     }
 }
@@ -72,13 +81,8 @@ impl Connection {
         let watcher = slf.get().watcher.bind(py);
         let fd = slf.get().fd;
         match (had_reads, reads) {
-            (false, true) => {
-                let callback = slf.getattr(intern!(py, "_on_readable"))?;
-                watcher.call_method1(intern!(py, "add_reader"), (fd, callback))?;
-            }
-            (true, false) => {
-                watcher.call_method1(intern!(py, "remove_reader"), (fd,))?;
-            }
+            (false, true) => Self::add_reader(slf)?,
+            (true, false) => Self::remove_reader(slf)?,
             _ => {}
         }
         match (had_writes, writes) {
@@ -92,6 +96,46 @@ impl Connection {
             _ => {}
         }
         Ok(())
+    }
+
+    fn add_reader(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let callback = slf.getattr(intern!(py, "_on_readable"))?;
+        let dropped = PyWeakrefReference::new_with(&callback, slf.getattr(intern!(py, "_on_dropped"))?)?;
+        slf.get().state.borrow(py).watch.dropped = Some(dropped.unbind());
+        slf.get().watcher.bind(py).call_method1(intern!(py, "add_reader"), (slf.get().fd, callback))?;
+        Ok(())
+    }
+
+    fn remove_reader(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        // It is we who have the callback dropped.
+        let dropped = slf.get().state.borrow(py).watch.dropped.take();
+        drop(dropped);
+        slf.get().watcher.bind(py).call_method1(intern!(py, "remove_reader"), (slf.get().fd,))?;
+        Ok(())
+    }
+
+    /// The event loop has dropped the callback for reading by itself, as uvloop does once it has told of an error of the socket, though that call may
+    /// not have read all that lies before the error. It is asked again, in a turn of its own: here it is in the middle of that.
+    pub(crate) fn dropped_reader(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let event_loop = slf.get().event_loop.bind(py);
+        // One that is closed drops all.
+        if event_loop.call_method0(intern!(py, "is_closed"))?.is_truthy()? {
+            return Ok(());
+        }
+        let again = slf.getattr(intern!(py, "_read_again"))?;
+        event_loop.call_method1(intern!(py, "call_soon"), (again,)).map(drop)
+    }
+
+    /// Asks the event loop once more to call when there is something to read.
+    pub(crate) fn read_again(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if !slf.get().state.borrow(slf.py()).watch.reads {
+            return Ok(());
+        }
+        Self::remove_reader(slf)?;
+        Self::add_reader(slf)
     }
 
     /// Asks the event loop for another turn.

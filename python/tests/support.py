@@ -349,17 +349,20 @@ async def parked(task):
 
 
 async def choke(ws, waits):
-    """Sends messages of 10,000 bytes until some wait, and still do a while later: how many it sent.
+    """Sends messages of 10,000 bytes until some wait, and still do after another write a while later: how many it sent.
 
-    A kernel that takes no more may take more a moment later: it makes room while what it has is on its way.
+    A kernel that takes no more may take more a moment later, when what it has is on its way, and calls nobody for that little room.
     """
     sent = 0
-    while not waits():
+    while True:
         while not waits():
             ws.send_nowait(bytes(10_000))
             sent += 1
+        before = ws.queued
         await asyncio.sleep(0.05)
-    return sent
+        ws._on_writable()
+        if ws.queued == before:
+            return sent
 
 
 def descriptors():

@@ -1,6 +1,7 @@
 """``async for ws in connect(uri)``: what connects again, after which time, and what ends it."""
 
 import asyncio
+import socket
 from contextlib import aclosing
 
 import pytest
@@ -52,6 +53,19 @@ async def test_a_feed_goes_on_over_ends_and_refusals(server, naps):
     assert busy >= 100, "Retry-After"
     assert restarts >= 5, "1012: it restarts"
     assert 0 < broken <= 60
+
+
+@pytest.mark.parametrize("answer", [BUSY, close(1001)])
+async def test_a_socket_that_was_given_serves_once(server, naps, answer):
+    serving = asyncio.ensure_future(serve(server, answer))
+    sock = socket.create_connection(("127.0.0.1", server.port))
+    sock.setblocking(False)
+    with pytest.raises((InvalidStatus, ConnectionClosedError)):
+        async with again("ws://elsewhere.example/", sock=sock) as feed:
+            async for ws in feed:
+                await ws.wait_closed()
+    await serving
+    assert naps == []
 
 
 @pytest.mark.parametrize("answer", [FORBIDDEN, close(1008, "go away")])

@@ -102,6 +102,23 @@ async def test_a_reset(link):
     assert isinstance(caught.value.__cause__, ConnectionResetError)
 
 
+@pytest.mark.parametrize("window", [4 << 20, 1000])
+@pytest.mark.parametrize("count", [1, 500])
+async def test_a_reset_behind_messages(server, count, window):
+    """Both are seen in one look at the socket; uvloop calls once for that and never again, however much there is before the reset."""
+    link = await Link.open(server, ping_interval=None, receive_window=window)
+    receiving = asyncio.ensure_future(link.ws.recv())
+    await parked(receiving)
+    link.peer.say(text("x" * 100) * count)
+    link.peer.reset()
+    assert await receiving == "x" * 100
+    for _ in range(count - 1):
+        await asyncio.wait_for(link.ws.recv(), 5)
+    with pytest.raises(ConnectionClosedError) as caught:
+        await asyncio.wait_for(link.ws.recv(), 5)
+    assert isinstance(caught.value.__cause__, ConnectionResetError)
+
+
 @pytest.mark.parametrize("whose", ["ours", "the peer's"])
 async def test_a_reset_behind_the_closing_handshake_is_no_fault(link, whose):
     if whose == "ours":
