@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 
 import aiowebsocket
-from aiowebsocket import ConnectionClosedError, InvalidStatus
+from aiowebsocket import ConnectionClosed, ConnectionClosedError, InvalidStatus
 from support import close, text
 
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 100\r\nContent-Length: 0\r\n\r\n"
@@ -60,7 +60,7 @@ async def test_a_socket_that_was_given_serves_once(server, naps, answer):
     serving = asyncio.ensure_future(serve(server, answer))
     sock = socket.create_connection(("127.0.0.1", server.port))
     sock.setblocking(False)
-    with pytest.raises((InvalidStatus, ConnectionClosedError)):
+    with pytest.raises((InvalidStatus, ConnectionClosed)):
         async with again("ws://elsewhere.example/", sock=sock) as feed:
             async for ws in feed:
                 await ws.wait_closed()
