@@ -250,10 +250,8 @@ class Voice:
             elif came.opcode == CLOSE:
                 assert not came.payload or came.code == self.plan.code, came
                 await self._end(frame(CLOSE, came.payload))
-                self.peer.sock.shutdown(socket.SHUT_WR)
-                # Pongs may come behind it. Who leaves without reading them resets the connection.
-                while await self.peer.more():
-                    pass
+                # Pongs may come behind it: who leaves without reading them resets the connection.
+                self.peer.shut()
                 return
             else:
                 if came.opcode != CONTINUATION:
