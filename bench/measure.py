@@ -23,13 +23,15 @@ class Wrong(Exception):
 class Servers:
     """One server on each of the two processors. Clients run on the second.
 
-    `program` gives the command of a client up to `WORKLOAD SIZE COUNT ADDR`.
+    `program` gives the command of a client up to `WORKLOAD SIZE COUNT ADDR`. With `one_suite` the server has no cipher suite but
+    TLS_AES_256_GCM_SHA384, else that which the client would rather have.
     """
 
     SERVER_CPU, CLIENT_CPU = 0, 1
 
-    def __init__(self, program):
+    def __init__(self, program, one_suite=False):
         self.program = program
+        self.suites = ["one-suite"] if one_suite else []
 
     def __enter__(self):
         self.processes = []
@@ -37,7 +39,7 @@ class Servers:
         self.folder = tempfile.TemporaryDirectory()
         for cpu in (self.SERVER_CPU, self.CLIENT_CPU):
             certificate = pathlib.Path(self.folder.name, f"{cpu}.pem")
-            command = ["taskset", "-c", str(cpu), SERVER, "127.0.0.1:0", certificate]
+            command = ["taskset", "-c", str(cpu), SERVER, "127.0.0.1:0", certificate, *self.suites]
             process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
             self.processes.append(process)
             self.addresses.append(process.stdout.readline().strip())

@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p aiowebsocket --bench tls` prints, for each, the reads that a socket would be asked for and the processor time of a
 //! megabyte. The unbuffered one is driven by the layer of this library, reads of up to 128 KiB; the buffered one reads as rustls has it.
+//! Then the client's processor time of a handshake, the first and a resumed one, with the cipher suites in the library's order and in rustls'.
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -13,17 +14,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aiowebsocket::Tls;
+use aiowebsocket::layer::Layer;
 use aiowebsocket::opening::Host;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::{ClientConnection, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 
 /// Bytes of a run.
 const BYTES: usize = 64 << 20;
 
 const RUNS: usize = 7;
 
-fn server_config() -> Arc<ServerConfig> {
+/// Handshakes of each kind.
+const HANDSHAKES: usize = 400;
+
+/// A server, and its certificate.
+fn server_config() -> (Arc<ServerConfig>, rcgen::Certificate) {
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
     let certificate = params.self_signed(&key).expect("a certificate");
@@ -35,7 +41,21 @@ fn server_config() -> Arc<ServerConfig> {
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)
         .expect("they belong together");
-    Arc::new(config)
+    (Arc::new(config), certificate)
+}
+
+/// A client with the cipher suites as rustls orders them.
+fn rustls_order(certificate: &rcgen::Certificate) -> Tls {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.der().clone()).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    versions.expect("ring has them").with_root_certificates(roots).with_no_client_auth().into()
+}
+
+/// A client with the library's own configuration.
+fn our_order(certificate: &rcgen::Certificate) -> Tls {
+    Tls::new().ca_pem(certificate.pem().as_bytes()).expect("a certificate").only_these_cas()
 }
 
 /// A server's records of this size, as many as make up a run.
@@ -55,21 +75,31 @@ fn records(server: &mut ServerConnection, size: usize) -> Vec<u8> {
 /// Reads, and the time of the run.
 type Took = (usize, Duration);
 
-fn unbuffered(config: &Arc<ServerConfig>, tls: &Tls, size: usize) -> Took {
-    let mut layer = tls.layer(&Host::Name("localhost".to_owned())).expect("a layer");
+/// The two ends of a connection behind the handshake, and the time that the client's took.
+fn opened(config: &Arc<ServerConfig>, tls: &Tls, plain: &mut [u8]) -> (Box<dyn Layer>, ServerConnection, Duration) {
     let mut server = ServerConnection::new(Arc::clone(config)).expect("a server");
-    let mut plain = vec![0; 128 << 10];
+    let mut took = Duration::ZERO;
+    let mut start = Instant::now();
+    let mut layer = tls.layer(&Host::Name("localhost".to_owned())).expect("a layer");
     while !layer.is_open() || server.is_handshaking() {
         let out = layer.control();
+        took += start.elapsed();
         server.read_tls(&mut out.as_slice()).expect("memory");
         server.process_new_packets().expect("TLS");
         let mut answer = Vec::new();
         while server.wants_write() {
             server.write_tls(&mut answer).expect("memory");
         }
+        start = Instant::now();
         give(&mut *layer, &answer);
-        layer.open(&mut plain).expect("TLS");
+        layer.open(plain).expect("TLS");
     }
+    (layer, server, took + start.elapsed())
+}
+
+fn unbuffered(config: &Arc<ServerConfig>, tls: &Tls, size: usize) -> Took {
+    let mut plain = vec![0; 128 << 10];
+    let (mut layer, mut server, _) = opened(config, tls, &mut plain);
     let sealed = records(&mut server, size);
     let (mut rest, mut got, mut reads) = (sealed.as_slice(), 0, 0);
     let start = Instant::now();
@@ -88,7 +118,7 @@ fn unbuffered(config: &Arc<ServerConfig>, tls: &Tls, size: usize) -> Took {
     (reads, start.elapsed())
 }
 
-fn give(layer: &mut dyn aiowebsocket::layer::Layer, bytes: &[u8]) -> usize {
+fn give(layer: &mut dyn Layer, bytes: &[u8]) -> usize {
     let space = layer.space();
     let n = space.len().min(bytes.len());
     space[..n].copy_from_slice(&bytes[..n]);
@@ -136,8 +166,8 @@ fn buffered(config: &Arc<ServerConfig>, tls: &Tls, size: usize) -> Took {
 }
 
 fn main() {
-    let config = server_config();
-    let tls = Tls::new().dangerously_without_verification();
+    let (config, certificate) = server_config();
+    let tls = our_order(&certificate);
     println!("{:>8} {:>12} {:>14} {:>14}", "record", "interface", "reads a MiB", "us a MiB");
     for size in [1 << 10, 16 << 10] {
         for (name, run) in [("unbuffered", unbuffered as fn(&_, &_, _) -> Took), ("buffered", buffered)] {
@@ -147,5 +177,22 @@ fn main() {
             let mib = BYTES >> 20;
             println!("{size:>8} {name:>12} {:>14} {:>14}", reads / mib, took.as_micros() as usize / mib);
         }
+    }
+    handshakes(&config, &certificate);
+}
+
+/// The middle of many handshakes: of those that resume no session, and of those that do.
+fn handshakes(config: &Arc<ServerConfig>, certificate: &rcgen::Certificate) {
+    println!("{:>8} {:>14} {:>14}  agreed", "suites", "first us", "resumed us");
+    for (name, make) in [("ours", our_order as fn(&_) -> Tls), ("rustls'", rustls_order)] {
+        let middle = |tls: &dyn Fn() -> Tls| {
+            let mut took: Vec<_> = (0..=HANDSHAKES).map(|_| opened(config, &tls(), &mut [0; 4096]).2).collect();
+            took.sort_unstable();
+            took[HANDSHAKES / 2].as_micros()
+        };
+        let shared = make(certificate);
+        let (first, resumed) = (middle(&|| make(certificate)), middle(&|| shared.clone()));
+        let (layer, ..) = opened(config, &shared, &mut [0; 4096]);
+        println!("{name:>8} {first:>14} {resumed:>14}  {}", layer.agreed().expect("it is open"));
     }
 }

@@ -36,9 +36,9 @@ fn main() {
             println!("{}", Checksum::expected(kind, size, count).write());
         }
         [addr] => serve(&listen(addr), connection),
-        [addr, certificate] => {
+        [addr, certificate, ref suites @ ..] => {
             let plain = listen(addr);
-            let config = tls::config(Path::new(certificate));
+            let config = tls::config(Path::new(certificate), suites == ["one-suite"]);
             let secure = listen(addr);
             std::thread::spawn(move || {
                 serve(&secure, move |stream| connection(tls::accept(&config, stream)?))
@@ -46,7 +46,7 @@ fn main() {
             serve(&plain, connection);
         }
         _ => {
-            eprintln!("usage: server ADDR [CERTIFICATE] | server expect KIND SIZE COUNT");
+            eprintln!("usage: server ADDR [CERTIFICATE [one-suite]] | server expect KIND SIZE COUNT");
             std::process::exit(2);
         }
     }

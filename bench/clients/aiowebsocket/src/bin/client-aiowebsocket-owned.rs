@@ -1,14 +1,26 @@
-//! This library as it comes: `recv` and shared payloads, keep-alive on.
+//! This library as it comes: `recv` and shared payloads, keep-alive on, and its own configuration of TLS.
 
-use aiowebsocket::{Message, WebSocket};
+use std::sync::OnceLock;
+
+use aiowebsocket::{Message, Tls, WebSocket};
 use harness::{Client, Mode, tls};
 
 struct Owned(WebSocket);
 
+/// Trusts the server's certificate and nobody else, as the configuration that the others have.
+fn own_tls() -> Tls {
+    static TLS: OnceLock<Tls> = OnceLock::new();
+    let make = || {
+        let tls = Tls::new().ca_file(tls::certificate()).expect("a certificate").only_these_cas();
+        tls::measured((*tls.config().expect("a configuration")).clone()).into()
+    };
+    TLS.get_or_init(make).clone()
+}
+
 impl Client for Owned {
     async fn open(addr: &str, path: &str) -> Self {
         let connect = match harness::mode() {
-            Mode::Tls => aiowebsocket::connect(format!("wss://{addr}{path}").as_str()).tls(tls::config()),
+            Mode::Tls => aiowebsocket::connect(format!("wss://{addr}{path}").as_str()).tls(own_tls()),
             _ => aiowebsocket::connect(format!("ws://{addr}{path}").as_str()),
         };
         Self(connect.await.expect("the server accepts"))
