@@ -6,6 +6,7 @@ use std::time::Duration;
 use aiowebsocket::{CloseCode, EchoServer};
 
 use crate::clock::{now, time_of_day};
+use crate::escape::escape;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::Place;
 use crate::proxy::Proxies;
@@ -50,7 +51,8 @@ async fn converse(url: &str, proxies: Proxies) -> Outcome {
         })?;
         times.push(began.elapsed());
         match message.as_text() {
-            Some(text) => writeln!(out, "{} Client receive: {text}", time_of_day())?,
+            // A server of somebody else says what it likes, and this is for people.
+            Some(text) => writeln!(out, "{} Client receive: {}", time_of_day(), escape(text))?,
             None => writeln!(out, "{} Client receive: {} bytes", time_of_day(), message.as_bytes().len())?,
         }
     }

@@ -1,8 +1,10 @@
 //! The demo.
 
+use std::io::Write as _;
+
 use snapbox::str;
 
-use crate::support::{Server, answering, check, told};
+use crate::support::{Server, answering, check, frame, next_frame, run, talking, told};
 
 #[test]
 fn without_arguments() {
@@ -54,4 +56,21 @@ aiows: ws://127.0.0.1:PORT/: the server refused the upgrade: 404 Not Found; is t
 
 "#]],
     );
+}
+
+#[test]
+fn nothing_that_a_server_says_moves_the_cursor() {
+    let url = talking(|stream| {
+        loop {
+            let answer = match next_frame(stream) {
+                (1, _) => frame(1, b"\x1b]0;title\x07\x1b[2J"),
+                (9, payload) => frame(10, &payload),
+                (_, payload) => return stream.write_all(&frame(8, &payload)).expect("the client reads"),
+            };
+            stream.write_all(&answer).expect("the client reads");
+        }
+    });
+    let said = String::from_utf8(run(&["demo", &url], b"").stdout).expect("text");
+    assert!(said.contains(r" Client receive: \u{1b}]0;title\u{7}\u{1b}[2J"), "{said}");
+    assert!(!said.contains('\x1b'), "{said}");
 }
