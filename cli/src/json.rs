@@ -5,11 +5,16 @@ use serde::de::IgnoredAny;
 /// Nesting above this is shown as it came: indentation alone would fill the screen and the memory.
 const DEEPEST: usize = 64;
 
+/// So is what becomes this many times as long: two bytes of a deep list take a line of up to 128 blanks.
+const LONGEST: usize = 8;
+
 /// The document on several lines, or `None` for what is no JSON. Only blanks change: numbers keep every digit, objects
 /// keep the order of their names and names that stand twice.
 pub(crate) fn pretty(text: &str) -> Option<String> {
     serde_json::from_str::<IgnoredAny>(text).ok()?;
     let mut out = String::with_capacity(2 * text.len());
+    // What is short may be laid out as it likes.
+    let most = text.len().saturating_mul(LONGEST).max(64 << 10);
     let mut depth = 0;
     // A bracket was opened, and whether it holds anything is not known yet.
     let mut just_opened = false;
@@ -17,6 +22,9 @@ pub(crate) fn pretty(text: &str) -> Option<String> {
     while let Some(c) = chars.next() {
         if c.is_ascii_whitespace() {
             continue;
+        }
+        if out.len() > most {
+            return None;
         }
         let is_end = matches!(c, '}' | ']');
         match (just_opened, is_end) {
@@ -92,5 +100,9 @@ mod tests {
         assert_eq!(pretty("{\"a\":1} x"), None);
         assert_eq!(pretty(&("[".repeat(100_000) + &"]".repeat(100_000))), None);
         assert_eq!(pretty(&("[".repeat(100_000))), None);
+        // Sixty times as long, were it laid out.
+        let deep = |count: usize| "[".repeat(63) + "1" + &",1".repeat(count) + &"]".repeat(63);
+        assert!(pretty(&deep(100)).is_some());
+        assert_eq!(pretty(&deep(100_000)), None);
     }
 }
