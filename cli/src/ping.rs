@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::clock::{seconds, show};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::Place;
-use crate::signal::Signals;
+use crate::signal::{Signal, Signals};
 use crate::statistics::Statistics;
 use crate::target::Target;
 
@@ -73,8 +73,11 @@ where
     say(&format!("ping {}", place.url))?;
     let mut tally = Tally::default();
     let end = signals.or(ping(&mut ws, options, place, &mut tally)).await;
-    // What a server says to our goodbye changes nothing any more.
-    _ = signals.or(timeout(PATIENCE, ws.close(CloseCode::NORMAL, ""))).await?;
+    // What a server says to our goodbye changes nothing any more, and neither does the end of --max-time.
+    match signals.or(timeout(PATIENCE, ws.close(CloseCode::NORMAL, ""))).await {
+        Ok(_) | Err(Signal::TimeUp(_)) => {}
+        Err(signal) => return Err(signal.into()),
+    }
     let Tally { times, lost } = tally;
     // A ping that Ctrl-C cut short counts as none.
     let sent = times.count + lost;

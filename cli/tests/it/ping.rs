@@ -166,3 +166,18 @@ fn nothing_was_answered_when_it_was_ended() {
     program.signal(nix::sys::signal::Signal::SIGINT);
     assert_eq!(program.wait().code, Some(1));
 }
+
+/// All pings were answered before: that is what it ends with, whatever comes between.
+#[test]
+fn the_time_that_ends_during_the_goodbye_takes_no_figures_away() {
+    let url = talking(|stream| {
+        answer_ping(stream);
+        while next_frame(stream).0 != 8 {}
+        // Until the client has gone.
+        _ = stream.read_to_end(&mut Vec::new());
+    });
+    let said = run(&["ping", "-c", "1", "--max-time", "1", &url], b"");
+    let shown = String::from_utf8_lossy(&said.stdout);
+    assert_eq!(said.code, Some(0), "{shown}");
+    assert!(shown.contains("\n1 ping, 1 answered\nmin "), "{shown}");
+}
