@@ -16,7 +16,7 @@ use crate::input::{self, Input};
 use crate::output::{Output, Style, standard_output};
 use crate::place::Place;
 use crate::reconnect::{self, Manner};
-use crate::say::tell;
+use crate::say::{complain, tell};
 use crate::signal::{Signal, Signals};
 use crate::target::Target;
 use crate::terminal::Terminal;
@@ -186,22 +186,26 @@ where
 {
     let mut sending = pin!(send_all(sender, given));
     let mut is_sending = true;
-    // Why the input cannot be used any further: told after the answers to what came before.
+    // The input cannot be used any further: what it comes to, after the answers to what came before.
     let mut fault = None;
     loop {
-        // Even who follows for ever is told of a fault.
+        // Even who follows for ever ends with a fault.
         let quiet = linger.0.or(fault.as_ref().map(|_| QUIET));
         tokio::select! {
             message = receiver.recv() => match message.map_err(|error| place.failure(&error))? {
                 Some(message) => output.print(message).await?,
-                None => return Ok(End::Server),
+                None => return fault.map_or(Ok(End::Server), Err),
             },
             sent = &mut sending, if is_sending => {
                 is_sending = false;
                 // What ended the connection is the receiver's to tell, after what arrived before.
                 match sent.unwrap_or_default() {
                     None => {}
-                    Some(Input::Broken(why)) => fault = Some(Failure::new(Exit::Failed, why)),
+                    Some(Input::Broken(why)) => {
+                        // At once: a feed is never quiet, and a server may close before it is.
+                        complain(&why);
+                        fault = Some(Failure::quiet(Exit::Failed));
+                    }
                     Some(_) => return Ok(End::Signal(Signal::Interrupt)),
                 }
             },

@@ -183,7 +183,9 @@ impl Talk<'_> {
                     Some(Input::Interrupt) => return Ok(End::Signal(Signal::Interrupt)),
                     Some(Input::Broken(why)) => {
                         is_reading = false;
-                        fault = Some(Failure::new(Exit::Failed, why));
+                        // At once: a feed is never quiet.
+                        complain(&why);
+                        fault = Some(Failure::quiet(Exit::Failed));
                     }
                     None => is_reading = false,
                 },

@@ -1,8 +1,12 @@
 //! Everything that goes wrong: one line that says what, where, and what to try; and a code.
 
+use std::io::Write as _;
+
 use snapbox::str;
 
-use crate::support::{Server, answering, check, frame, nobody, opening_and_sending, run, told};
+use crate::support::{
+    Program, Server, answering, check, frame, next_frame, nobody, opening_and_sending, run, talking, told,
+};
 
 #[test]
 fn addresses() {
@@ -445,6 +449,38 @@ fn input_that_is_no_text() {
 exit code: 1
 ----- stdout
 fine
+----- stderr
+aiows: line 2 of standard input is not UTF-8: use --binary
+
+"#]],
+    );
+}
+
+/// One that says something all the time is never quiet.
+#[test]
+fn input_that_is_no_text_beside_a_feed() {
+    let url = talking(|stream| while stream.write_all(&frame(1, b"tick")).is_ok() {});
+    let mut program = Program::start(&["connect", &url]);
+    let input = program.stdin.as_mut().expect("a pipe");
+    input.write_all(b"\xff\n").expect("it is read");
+    program.error_line(|line| line == "aiows: line 1 of standard input is not UTF-8: use --binary");
+}
+
+/// What the server does then is no reason to be silent about it.
+#[test]
+fn input_that_is_no_text_and_a_server_that_closes() {
+    let url = talking(|stream| {
+        next_frame(stream);
+        // The line behind it is read meanwhile.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        stream.write_all(&frame(8, &1000_u16.to_be_bytes())).expect("the client reads");
+        next_frame(stream);
+    });
+    check(
+        run(&["connect", &url], b"fine\n\xff\n").to_string(),
+        str![[r#"
+exit code: 1
+----- stdout
 ----- stderr
 aiows: line 2 of standard input is not UTF-8: use --binary
 
