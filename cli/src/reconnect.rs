@@ -105,7 +105,13 @@ async fn finish(
     let end = end?;
     written?;
     closed.map_err(|error| place.failure(&error))?;
-    Ok(end)
+    match link.closed() {
+        // A complaint that crossed our own Close frame.
+        Some((code, reason)) if !code.is_clean() => {
+            Err(place.failure(&Error::Closed { code, reason: reason.into() }))
+        }
+        _ => Ok(end),
+    }
 }
 
 struct Talk<'a> {

@@ -81,6 +81,7 @@ impl<T: Transport + Clone> Connect<T> {
             hook: None,
             state,
             is_closing: false,
+            closed: None,
             unsent: Unsent::default(),
             gave_up: None,
         }
@@ -98,6 +99,8 @@ pub struct Reconnecting<T: Transport = Dial> {
     state: State<T::Stream>,
     /// `close` was called: the end of the connection is the end of all.
     is_closing: bool,
+    /// How the connection ended that `close` closed.
+    closed: Option<(CloseCode, Box<str>)>,
     unsent: Unsent,
     gave_up: Option<GaveUp>,
 }
@@ -196,8 +199,15 @@ impl<T: Transport + Clone> Reconnecting<T> {
         self.is_closing = true;
         let closed = poll_fn(|cx| ws.driver.poll_close(cx)).await;
         self.unsent.forget(&ws.driver);
+        self.closed = ws.close_code().map(|code| (code, ws.close_reason().unwrap_or_default()));
         self.state = State::Over(None);
         closed
+    }
+
+    /// How the connection ended that [`close`](Self::close) closed: what [`WebSocket::close_code`] and [`WebSocket::close_reason`] tell
+    /// of it. `None` where there was none.
+    pub fn closed(&self) -> Option<(CloseCode, &str)> {
+        self.closed.as_ref().map(|(code, reason)| (*code, &**reason))
     }
 
     /// The connection that is there, for what the two ends agreed on, its round-trip time, its stream.

@@ -176,6 +176,25 @@ aiows: ws://127.0.0.1:PORT/: the server ended the connection without a Close fra
     );
 }
 
+/// As without the option: what the server complained of is not lost in our own goodbye.
+#[test]
+fn what_the_server_says_to_our_goodbye_counts() {
+    let url = talking_to_each(|_, stream| {
+        while next_frame(stream).0 != 8 {}
+        stream.write_all(&frame(8, b"\x0f\xa1too early")).expect("the client reads");
+    });
+    check(
+        told(&["connect", "--reconnect", "-l", "0", &url], ""),
+        str![[r#"
+exit code: 4
+----- stdout
+----- stderr
+aiows: ws://127.0.0.1:PORT/: the server closed the connection with 4001: "too early"
+
+"#]],
+    );
+}
+
 /// A server that drops its client again and again, while lines come in as fast as it takes them.
 #[test]
 fn lines_come_in_order_and_none_twice() {
