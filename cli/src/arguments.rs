@@ -2,9 +2,13 @@
 
 use std::io::{Write, stdout};
 
+use aiowebsocket::opening::Address;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::clock::delay;
 use crate::connect::ConnectOptions;
 use crate::exit::{CODES, Exit, Outcome};
 use crate::ping::PingOptions;
@@ -99,6 +103,40 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+/// Reads the command line; ends the program where that asks for help, or has a mistake.
+pub(crate) fn read() -> Arguments {
+    Arguments::try_parse().unwrap_or_else(|error| without_secrets(with_advice(error)).exit())
+}
+
+/// A mistake is told with what is wrong, which may be an address: it is shown as everywhere else.
+fn without_secrets(mut error: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+        let Some(ContextValue::String(wrong)) = error.get(kind) else { continue };
+        let shown = match (Address::parse(wrong), wrong.split_once("://")) {
+            (Ok(address), _) => address.to_string(),
+            (Err(_), Some((scheme, _))) => format!("{scheme}://…"),
+            (Err(_), None) => continue,
+        };
+        error.insert(kind, ContextValue::String(shown));
+    }
+    error
+}
+
+/// Seconds behind `--reconnect` and a blank are taken for the address, and the address for one too many.
+fn with_advice(mut error: clap::Error) -> clap::Error {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let seconds = arguments.windows(2).find_map(|pair| match pair {
+        [option, value] if option == "--reconnect" => value.to_str().filter(|value| delay(value).is_ok()),
+        _ => None,
+    });
+    if let (clap::error::ErrorKind::UnknownArgument, Some(seconds)) = (error.kind(), seconds) {
+        let advice =
+            StyledStr::from(format!("seconds stand behind a sign of equality: --reconnect={seconds}"));
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![advice]));
+    }
+    error
 }
 
 /// Writes the completions of this command line.

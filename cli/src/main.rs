@@ -27,15 +27,12 @@ mod tls;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::arguments::{Arguments, Command};
+use crate::arguments::Command;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::say::complain;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let exit = match run(arguments.command) {
+    let exit = match run(arguments::read().command) {
         Ok(exit) => exit,
         Err(failure) => {
             if failure.message.is_some() {

@@ -215,6 +215,41 @@ For more information, try '--help'.
     );
 }
 
+/// What follows `--reconnect` and a blank is the address.
+#[test]
+fn seconds_in_the_place_of_the_address() {
+    check(
+        told(&["connect", "--reconnect", "5", "ws://127.0.0.1:1/"], ""),
+        str![[r#"
+exit code: 2
+----- stdout
+----- stderr
+error: unexpected argument 'ws://127.0.0.1:1/' found
+
+  tip: seconds stand behind a sign of equality: --reconnect=5
+
+Usage: aiows connect [OPTIONS] <URL>
+
+For more information, try '--help'.
+
+"#]],
+    );
+}
+
+#[test]
+fn a_mistake_shows_no_secret() {
+    for (arguments, shown) in [
+        (&["wss://user:secret@example.com/?token=secret"][..], "'wss://example.com/?…'"),
+        (&["connect", "ws://a/", "wss://user:secret@example.com/?token=secret"], "'wss://example.com/?…'"),
+        (&["connect", "ws://a/", "http://user:secret@proxy/"], "'http://…'"),
+    ] {
+        let said = run(arguments, b"");
+        let told = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(said.code, Some(2), "{told}");
+        assert!(told.contains(shown) && !told.contains("secret"), "{told}");
+    }
+}
+
 #[test]
 fn nobody_there() {
     let (_held, address) = nobody();
