@@ -2,6 +2,8 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, sync_channel};
+#[cfg(unix)]
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustyline::error::ReadlineError;
@@ -20,14 +22,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Up a line and down again: what is printed to wake the editor and changes nothing.
 const NOTHING: &str = "\x1b[A\n";
 
+/// How the terminal was before a line was edited on it; nothing while none is.
+#[cfg(unix)]
+static BEFORE: Mutex<Option<nix::sys::termios::Termios>> = Mutex::new(None);
+
 /// The terminal while a line is edited on it. Dropping it shows everything that was printed, ends the editor, and leaves the
 /// terminal as it was.
 pub(crate) struct Terminal {
     printer: Box<dyn ExternalPrinter + Send>,
     /// Ends with the editor.
     editing: Receiver<()>,
-    #[cfg(unix)]
-    before: nix::sys::termios::Termios,
 }
 
 impl Terminal {
@@ -51,12 +55,9 @@ impl Terminal {
             edit(&mut editor, binary, &sender);
             drop((editor, is_editing));
         });
-        let terminal = Self {
-            printer,
-            editing,
-            #[cfg(unix)]
-            before,
-        };
+        #[cfg(unix)]
+        before_is(Some(before));
+        let terminal = Self { printer, editing };
         terminal.wait_for_prompt();
         Some((terminal, input, sink))
     }
@@ -106,13 +107,28 @@ impl Drop for Terminal {
                 _ = self.end_editor();
                 _ = self.editing.recv_timeout(PATIENCE);
             }
-            _ = nix::sys::termios::tcsetattr(io::stdout(), nix::sys::termios::SetArg::TCSANOW, &self.before);
+            restore();
         }
         if !self.has_ended() {
             // What was typed stays to be read; what follows begins a line.
             _ = io::Write::write_all(&mut io::stdout().lock(), b"\n");
         }
     }
+}
+
+/// Leaves the terminal as it was: also for an end that drops nothing.
+#[cfg(unix)]
+pub(crate) fn restore() {
+    use nix::sys::termios::{SetArg, tcsetattr};
+    if let Some(before) = before_is(None) {
+        _ = tcsetattr(io::stdout(), SetArg::TCSANOW, &before);
+    }
+}
+
+/// Puts this in the place of what was there.
+#[cfg(unix)]
+fn before_is(now: Option<nix::sys::termios::Termios>) -> Option<nix::sys::termios::Termios> {
+    std::mem::replace(&mut *BEFORE.lock().unwrap_or_else(PoisonError::into_inner), now)
 }
 
 /// Gives lines until Ctrl-D or Ctrl-C.

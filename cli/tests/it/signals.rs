@@ -1,6 +1,9 @@
 //! Ctrl-C and SIGTERM.
 
-use std::io::Read;
+use std::io::{PipeReader, Read, Write};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use aiowebsocket::{CloseCode, accept};
 use nix::sys::signal::Signal::{SIGINT, SIGTERM};
@@ -135,6 +138,48 @@ fn serve_waits_for_nobody_after_a_second_signal() {
     assert_eq!(server.program.wait().code, Some(130));
     assert!(began.elapsed().as_secs() < 2, "the second signal ended it");
     drop(silent);
+}
+
+/// A pipe that is full, and stays so while its reader is kept.
+fn full_pipe() -> (PipeReader, Stdio) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut filling = writer.try_clone().expect("a file");
+    // It ends with the reader.
+    drop(thread::spawn(move || filling.write_all(&[b'x'; 1 << 20])));
+    thread::sleep(Duration::from_millis(200));
+    (reader, writer.into())
+}
+
+/// What writes to a pipe that nobody reads hears nothing any more, and still ends.
+#[test]
+fn a_pipe_that_nobody_reads_does_not_keep_it() {
+    let server = Server::start(&[]);
+    let address = server.url.trim_start_matches("ws://").trim_end_matches('/');
+    let ends = |child: &mut std::process::Child| {
+        thread::sleep(Duration::from_millis(500));
+        let id = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
+        kill(id, SIGTERM).expect("it runs");
+        assert_eq!(end_of(child).code(), Some(143));
+    };
+    let aiows = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aiows"));
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    };
+    let (_reader, full) = full_pipe();
+    let mut ping = aiows(&["ping", &server.url]).stdout(full).spawn().expect("the program starts");
+    ends(&mut ping);
+    let (_reader, full) = full_pipe();
+    let mut connect =
+        aiows(&["connect", "-v", &server.url]).stderr(full).spawn().expect("the program starts");
+    ends(&mut connect);
+    // The server that is full of its own log.
+    let (_reader, full) = full_pipe();
+    drop(server.program);
+    let mut serve = aiows(&["serve", "-v", address]).stderr(full).spawn().expect("the program starts");
+    thread::sleep(Duration::from_millis(500));
+    drop(std::net::TcpStream::connect(address).expect("it listens"));
+    ends(&mut serve);
 }
 
 /// Runs `aiows` against a server in this process, does something to it once it is connected, and tells the close code that

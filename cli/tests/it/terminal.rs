@@ -14,7 +14,7 @@ use pty_process::Size;
 use pty_process::blocking::{Command, Pts, Pty, open};
 use snapbox::str;
 
-use crate::support::{LIMIT, Program, Server, check, end_of, frame, opening_and_sending, plain};
+use crate::support::{LIMIT, Program, Server, check, end_of, frame, opening_and_sending, plain, talking};
 
 #[test]
 fn what_is_typed_survives_what_arrives() {
@@ -159,6 +159,19 @@ fn the_terminal_is_left_as_it_was() {
     terminal.see("> half");
 }
 
+/// Nothing is printed on it any more, nor can the editor end: it has its modes back, and the program has ended.
+#[test]
+fn a_terminal_that_stands_still_is_left_as_it_was() {
+    let flood = [&[0x81, 125][..], &[b'x'; 125]].concat().repeat(100);
+    let url = talking(move |stream| while stream.write_all(&flood).is_ok() {});
+    let mut terminal = Terminal::unread(&["connect", &url]);
+    thread::sleep(Duration::from_secs(2));
+    assert!(!terminal.is_as_before(), "the editor reads keys");
+    terminal.signal(Signal::SIGTERM);
+    assert_eq!(terminal.end(), Some(143));
+    assert!(terminal.is_as_before());
+}
+
 /// A program at a terminal of 24 lines of 80 columns.
 struct Terminal {
     child: Child,
@@ -171,6 +184,19 @@ struct Terminal {
 
 impl Terminal {
     fn start(arguments: &[&str]) -> Self {
+        let terminal = Self::unread(arguments);
+        let (reader, shown) = (terminal.pty.clone(), terminal.screen.clone());
+        drop(thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(n @ 1..) = (&*reader).read(&mut bytes) {
+                shown.lock().expect("no panic").process(&bytes[..n]);
+            }
+        }));
+        terminal
+    }
+
+    /// One that takes no more than what the system keeps.
+    fn unread(arguments: &[&str]) -> Self {
         let (pty, pts) = open().expect("a terminal");
         pty.resize(Size::new(24, 80)).expect("its size");
         let before = tcgetattr(&pty).expect("its modes");
@@ -185,13 +211,6 @@ impl Terminal {
             80.try_into().expect("columns"),
             0,
         )));
-        let (reader, shown) = (pty.clone(), screen.clone());
-        drop(thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(n @ 1..) = (&*reader).read(&mut bytes) {
-                shown.lock().expect("no panic").process(&bytes[..n]);
-            }
-        }));
         Self { child, pty, _pts: pts, screen, before }
     }
 
