@@ -60,10 +60,11 @@ pub(crate) struct ServeOptions {
 /// Serves until Ctrl-C or SIGTERM; that is its proper end.
 pub(crate) async fn run(options: &ServeOptions) -> Outcome {
     check_subprotocols(&options.subprotocols)?;
-    let mut signals = Signals::new()?;
     let listener = listen(&options.address).await?;
     let address = listener.local_addr()?;
     let tls = options.tls.server(address.ip())?;
+    // Before that a signal ends it by itself: a name may take long to be looked up, and a file may be a pipe that nobody writes.
+    let mut signals = Signals::new()?;
     let mut out = stdout().lock();
     let scheme = if tls.is_some() { "wss" } else { "ws" };
     writeln!(out, "listening on {scheme}://{address}/")?;

@@ -13,7 +13,7 @@ use snapbox::str;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use crate::support::{LIMIT, Program, Said, Server, check, end_of, opening_and_reading};
+use crate::support::{Folder, LIMIT, Program, Said, Server, check, end_of, opening_and_reading};
 
 #[test]
 fn connect_says_goodbye() {
@@ -180,6 +180,24 @@ fn a_pipe_that_nobody_reads_does_not_keep_it() {
     thread::sleep(Duration::from_millis(500));
     drop(std::net::TcpStream::connect(address).expect("it listens"));
     ends(&mut serve);
+}
+
+/// Nobody writes the file that it reads first, and a signal ends it by itself.
+#[test]
+fn serve_ends_before_it_listens() {
+    let folder = Folder::new();
+    let pipe = folder.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aiows"));
+    let mut program = Program::of({
+        command.args(["serve", "0", "--cert"]).arg(&pipe);
+        command
+    });
+    thread::sleep(Duration::from_millis(500));
+    let began = std::time::Instant::now();
+    program.signal(SIGTERM);
+    assert_eq!(end_of(&mut program.child).code(), None, "by the signal");
+    assert!(began.elapsed().as_secs() < 2, "at once");
 }
 
 /// Runs `aiows` against a server in this process, does something to it once it is connected, and tells the close code that
