@@ -1,8 +1,10 @@
 """`python -m aiowebsocket`: the demo, and the small client, as a person runs them."""
 
 import asyncio
+import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -108,3 +110,93 @@ async def test_a_request_that_is_none():
         assert (await reader.read()).startswith(b"HTTP/1.1 4")
         writer.close()
         await writer.wait_closed()
+
+
+# ---- what the streams of a program may be
+
+
+def started(uri, **streams):
+    return subprocess.Popen([sys.executable, "-m", "aiowebsocket", uri], **{"stdin": -1, "stdout": -1, "stderr": -1} | streams)
+
+
+async def ended(process, said=b""):
+    out, complaints = await asyncio.wait_for(asyncio.to_thread(process.communicate, said, PATIENCE), PATIENCE)
+    return process.returncode, out, complaints.decode()
+
+
+async def test_nothing_that_arrives_moves_the_cursor(loop_that_spawns, server):
+    ours, theirs = os.openpty()
+    running = started(server.uri, stdout=theirs)
+    os.close(theirs)
+    peer = await server.accept()
+    await peer.answer(behind=text("\x1b]0;title\x07\x9b31m \u202eé\ttab") + binary(b"\x1b[2J") + close(1000))
+    await peer.frame()
+    peer.shut()
+    status, _, complaints = await ended(running)
+    shown = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert (status, complaints) == (0, "")
+    assert shown == "\\x1b]0;title\\x07\\x9b31m \\u202eé\ttab\r\nb'\\x1b[2J'\r\n"
+
+
+async def test_input_that_is_no_text(loop_that_spawns):
+    async with echo_server() as uri:
+        status, said, complaints = await ended(started(uri), b"fine\n\xff\nnever sent\n")
+    assert (status, said) == (1, b"fine\n")
+    assert complaints == "a line of the input is not utf-8\n"
+
+
+async def test_a_message_that_the_output_has_no_characters_for(loop_that_spawns, server):
+    running = started(server.uri, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    peer = await server.accept()
+    await peer.answer(behind=text("é") + close(1000))
+    await peer.frame()
+    peer.shut()
+    assert await ended(running) == (0, b"\\xe9\n", "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-"])
+async def test_streams_that_are_closed(loop_that_spawns, closed):
+    async with echo_server() as uri:
+        command = f'"{sys.executable}" -m aiowebsocket {uri} {closed}'
+        process = subprocess.Popen(command, shell=True, stdin=-1, stdout=-1, stderr=-1)
+        assert await ended(process) == (0, b"", "")
+
+
+async def test_a_reader_who_has_enough(loop_that_spawns):
+    async with echo_server() as uri:
+        process = started(uri)
+        process.stdin.write(b"a\n")
+        process.stdin.flush()
+        assert await asyncio.to_thread(process.stdout.readline) == b"a\n"
+        process.stdout.close()
+        process.stdout = open(os.devnull, "rb")
+        assert await ended(process, b"b\n") == (0, b"", "")
+
+
+async def test_input_is_read_as_it_is_sent(loop_that_spawns, server):
+    """A server that reads nothing is no reason to have a whole file in memory."""
+    running = started(server.uri)
+    peer = await server.accept()
+    await peer.answer()
+    written = 0
+
+    def write():
+        nonlocal written
+        with suppress(BrokenPipeError):
+            while written < 100 << 20:
+                written += running.stdin.write(b"x" * (100 << 10) + b"\n")
+
+    writing = asyncio.ensure_future(asyncio.to_thread(write))
+    before = -1
+    while before < written:
+        before = written
+        await asyncio.sleep(0.5)
+    running.kill()
+    await writing
+    running.wait()
+    with suppress(BrokenPipeError):
+        running.stdin.close()
+    running.stdout.close()
+    running.stderr.close()
+    assert written < 50 << 20
