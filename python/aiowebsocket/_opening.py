@@ -141,10 +141,15 @@ class _Pending:
         self._attempts[attempt] = number, sock
 
     async def _connect(self, sock: socket.socket, address: tuple[str, int]) -> None:
-        _prepare(sock)
-        if self._means.local_addr is not None:
-            sock.bind(self._means.local_addr)
-        await self._loop.sock_connect(sock, address)
+        try:
+            _prepare(sock)
+            if self._means.local_addr is not None:
+                sock.bind(self._means.local_addr)
+            await self._loop.sock_connect(sock, address)
+        except BaseException:
+            # Not in a callback of this task alone: a loop that stops with the task that was cancelled makes no such call any more.
+            sock.close()
+            raise
 
     async def wait(self) -> None:
         for attempt, (number, sock) in list(self._attempts.items()):

@@ -5,13 +5,14 @@ import errno
 import os
 import select
 import socket
+import ssl
 
 import pytest
 
 import aiowebsocket
 import aiowebsocket.sync
 from aiowebsocket import InvalidHandshake, InvalidStatus, InvalidURI, OpenTimeout, WebSocketException
-from support import CLOSE, PATIENCE, PING, PONG, TEXT, Link, Peer, Server, close, frame, header, nobody, text
+from support import CLOSE, PATIENCE, PING, PONG, TEXT, Link, Peer, Server, close, frame, header, nobody, run_python, text
 
 
 def open_descriptors():
@@ -541,6 +542,36 @@ async def test_times_beyond_the_clock(server, option):
     closing = asyncio.ensure_future(link.ws.close())
     await link.peer.finish()
     await closing
+
+
+def test_a_loop_that_is_closed_as_soon_as_dialling_was_cancelled(loop_kind):
+    """No socket is left for the collector, which would warn of it."""
+    if loop_kind == "transports":
+        pytest.skip("a program of its own has a loop of its own")
+    code = f"""
+        import asyncio, socket, {"uvloop" if loop_kind == "uvloop" else "sys"}
+        from aiowebsocket import connect
+        # It takes in nobody: what connects to it waits.
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+            waiting = [socket.socket() for _ in range(4)]
+            for sock in waiting:
+                sock.setblocking(False)
+                sock.connect_ex(listener.getsockname())
+            async def dial():
+                await connect("ws://127.0.0.1:%d/" % listener.getsockname()[1])
+            loop = {loop_kind}.new_event_loop()
+            dialling = loop.create_task(dial())
+            loop.run_until_complete(asyncio.sleep(0.2))
+            dialling.cancel()
+            try:
+                loop.run_until_complete(dialling)
+            except asyncio.CancelledError:
+                loop.close()
+            for sock in waiting:
+                sock.close()
+    """
+    status, said, complaints = run_python(code, "-W", "always::ResourceWarning")
+    assert (status, said, complaints) == (0, "", "")
 
 
 # ---- where to
