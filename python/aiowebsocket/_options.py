@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from ssl import SSLContext
+from ssl import SSLContext, SSLSocket
 from typing import Any
 
 from . import _aiowebsocket
@@ -108,6 +108,18 @@ def check(options: Mapping[str, Any]) -> None:
                 continue
             raise ValueError(f"{name} is 0 to {most}, and this is {value}")
         raise _mistake(name, wanted if name in _NEVER_NONE else f"{wanted} or None", value)
+    sock, local = options.get("sock"), options.get("local_addr")
+    if isinstance(sock, SSLSocket):
+        # Its descriptor would be used without its TLS: the request, and what is secret in it, would leave in the clear.
+        raise TypeError("sock is a socket without TLS, and this is SSLSocket: wss:// does TLS over it")
+    if sock is not None and sock.fileno() < 0:
+        raise ValueError("sock is closed")
+    if local is not None:
+        # Before a socket that is given belongs to anybody else.
+        if len(local) != 2 or not isinstance(local[0], str) or not _has(local[1], "__index__"):
+            raise TypeError("local_addr is a host and a port, as in ('192.0.2.1', 0)")
+        if not 0 <= operator.index(local[1]) <= 65535:
+            raise ValueError(f"the port of local_addr is 0 to 65535, and this is {local[1]}")
 
 
 def _mistake(option: str, wanted: str, value: object) -> TypeError:

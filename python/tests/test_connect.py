@@ -604,6 +604,38 @@ async def test_a_socket_of_another_family():
         await ws.recv()
 
 
+@pytest.mark.parametrize("connect", [aiowebsocket.connect, aiowebsocket.sync.connect])
+def test_a_socket_that_is_closed(connect):
+    sock = socket.socket()
+    sock.close()
+    with pytest.raises(ValueError, match="sock is closed"):
+        connect("ws://nobody.invalid/", sock=sock)
+
+
+@pytest.mark.parametrize("connect", [aiowebsocket.connect, aiowebsocket.sync.connect])
+def test_a_socket_with_tls_of_its_own(connect):
+    """What would leave by its descriptor is in the clear."""
+    ours, theirs = socket.socketpair()
+    context = ssl.create_default_context()
+    with theirs, context.wrap_socket(ours, server_hostname="a", do_handshake_on_connect=False) as sock:
+        with pytest.raises(TypeError, match="sock is a socket without TLS"):
+            connect("ws://nobody.invalid/", sock=sock)
+        assert sock.fileno() >= 0, "it is still the caller's"
+        theirs.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+
+
+@pytest.mark.parametrize("connect", [aiowebsocket.connect, aiowebsocket.sync.connect])
+@pytest.mark.parametrize("local_addr", [(), ("127.0.0.1",), ("127.0.0.1", "0"), (None, 0), ("127.0.0.1", 65536), ("127.0.0.1", -1)])
+def test_a_local_addr_that_is_no_host_and_port(connect, local_addr):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        with pytest.raises((TypeError, ValueError), match="local_addr"):
+            connect("ws://nobody.invalid/", sock=ours, local_addr=local_addr)
+        assert ours.fileno() >= 0, "it is still the caller's"
+
+
 async def test_host_and_port(server):
     connecting = aiowebsocket.connect("ws://elsewhere.example/", host="127.0.0.1", port=server.port)
     opening = asyncio.ensure_future(_opened(connecting))
