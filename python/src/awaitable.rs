@@ -316,6 +316,11 @@ unsafe extern "C" fn close<T: Operation>(
     slf: *mut ffi::PyObject,
     _: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
+    if Python::try_attach(|_| ()).is_none() {
+        // The interpreter ends, and what it holds is left to the process's end. The coroutine that waits in it is closed without complaint.
+        // SAFETY: CPython calls this, with its lock held.
+        return unsafe { ffi::Py_NewRef(ffi::Py_None()) };
+    }
     guarded(null_mut(), |py| {
         // SAFETY: CPython calls this with an object of this type, which it holds meanwhile.
         unsafe { object::<T>(slf) }.give_up(py);

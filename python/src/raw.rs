@@ -156,7 +156,12 @@ impl<'py> Arguments<'_, 'py> {
 pub(crate) fn guarded<R>(failed: R, body: impl FnOnce(Python<'_>) -> PyResult<R>) -> R {
     match Python::try_attach(|py| caught(py, body)) {
         Some(Some(value)) => value,
-        _ => failed,
+        Some(None) => failed,
+        None => {
+            // SAFETY: CPython calls the function, with its lock held; pyo3 attaches nobody any more.
+            unsafe { ffi::PyErr_SetString(ffi::PyExc_RuntimeError, c"the interpreter is ending".as_ptr()) };
+            failed
+        }
     }
 }
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from aiowebsocket import ConcurrencyError, ConnectionClosedOK, ReceiveTimeout
-from support import CLOSE, PONG, TEXT, Link, arrived, binary, close, frame, parked, text, turn
+from support import CLOSE, PONG, TEXT, Link, arrived, binary, close, frame, parked, run_python, text, turn
 
 CALLS = {
     "recv()": lambda ws: ws.recv(),
@@ -673,6 +673,34 @@ async def test_recv_many_and_batches_wait_as_recv_does(server):
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await call() == ["a", "b"]
+
+
+@pytest.mark.parametrize("call", ["recv", "wait_closed", "ping", "close"])
+def test_what_is_awaited_when_the_interpreter_ends(loop_kind, call):
+    """Its coroutine is closed then, which closes it."""
+    if loop_kind != "asyncio":
+        pytest.skip("a program of its own has a loop of its own")
+    code = f"""
+        import asyncio, logging
+        from aiowebsocket import connect
+        from aiowebsocket.echo import echo_server
+        logging.disable()
+        async def main():
+            global serving, ws, waiting
+            serving = echo_server()
+            ws = await connect(await serving.__aenter__())
+            ws.send_nowait("a")
+            await ws.recv()
+            waiting = asyncio.ensure_future(wait())
+            await asyncio.sleep(0)
+        async def wait():
+            await ws.{call}()
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(main())
+    """
+    status, _, complaints = run_python(code, "-W", "ignore")
+    # That of the server is closed as well, and complains that its event loop was closed before.
+    assert status == 0 and "SystemError" not in complaints and "_aiowebsocket" not in complaints, complaints
 
 
 def test_text_is_what_a_text_frame_says():
