@@ -131,16 +131,16 @@ class _Pending:
     async def resolve(self, host: str, port: int) -> None:
         self._lookup = asyncio.ensure_future(self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
-    async def dial(self, number: int, ip: str, port: int) -> None:
+    async def dial(self, number: int, ip: str, port: int, zone: int) -> None:
         try:
             sock = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM)
         except OSError as error:
             self._machine.failed(number, error)
             return
-        attempt = asyncio.ensure_future(self._connect(sock, (ip, port)))
+        attempt = asyncio.ensure_future(self._connect(sock, (ip, port, 0, zone) if zone else (ip, port)))
         self._attempts[attempt] = number, sock
 
-    async def _connect(self, sock: socket.socket, address: tuple[str, int]) -> None:
+    async def _connect(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
         try:
             _prepare(sock)
             if self._means.local_addr is not None:
@@ -174,7 +174,7 @@ class _Pending:
         if (error := lookup.exception()) is not None:
             self._machine.unresolved(error)
             return
-        self._machine.resolved([address[:2] for *_, address in lookup.result()])
+        self._machine.resolved([address for *_, address in lookup.result()])
 
     def _dialled(self, attempt: asyncio.Future[None]) -> None:
         number, sock = self._attempts.pop(attempt)

@@ -18,7 +18,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::connecting::{given, name};
+use crate::connecting::{address_of, given, name};
 use crate::engine::{Engine, fault, raised};
 use crate::gil::GilCell;
 use crate::opening::Opening;
@@ -432,12 +432,8 @@ fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let found = socket.call_method1(intern!(py, "getaddrinfo"), (host, port, 0, stream))?;
         let mut addresses = Vec::new();
         for one in found.try_iter()? {
-            let address = one?.get_item(4)?;
-            let ip: String = address.get_item(0)?.extract()?;
             // Those of other kinds are none to connect to.
-            if let Ok(ip) = ip.parse() {
-                addresses.push(SocketAddr::new(ip, address.get_item(1)?.extract()?));
-            }
+            addresses.extend(address_of(&one?.get_item(4)?));
         }
         Ok(addresses)
     });

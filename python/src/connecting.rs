@@ -1,7 +1,7 @@
 //! The CONNECTING state for Python: the machine of the library, driven by `_opening.py`.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use aiowebsocket::keys;
@@ -20,6 +20,17 @@ use crate::gil::GilCell;
 use crate::opening::{Opened, Opening, too_late};
 use crate::settings;
 use crate::tls::Tls;
+
+/// An address as Python's sockets have it: with port, and of version 6 with its zone.
+pub(crate) fn address_of(address: &Bound<'_, PyAny>) -> Option<SocketAddr> {
+    let part = |number: usize| address.get_item(number).ok();
+    let ip = part(0)?.extract::<String>().ok()?.parse().ok()?;
+    let address = SocketAddr::new(ip, part(1)?.extract().ok()?);
+    Some(match (address, part(3).and_then(|zone| zone.extract().ok())) {
+        (SocketAddr::V6(v6), Some(zone)) => SocketAddrV6::new(*v6.ip(), v6.port(), 0, zone).into(),
+        _ => address,
+    })
+}
 
 /// A connection that opens.
 #[pyclass(frozen, module = "aiowebsocket._aiowebsocket")]
@@ -93,7 +104,9 @@ impl Connecting {
             }
             Ok((Next::Resolve { host, port }, _)) => ("resolve", host, port).into_pyobject(py),
             Ok((Next::Dial(Attempt { address, .. }), number)) => {
-                ("dial", number - 1, address.ip().to_string(), address.port()).into_pyobject(py)
+                // A link-local address is one on the link of its zone alone.
+                let zone = if let SocketAddr::V6(address) = address { address.scope_id() } else { 0 };
+                ("dial", number - 1, address.ip().to_string(), address.port(), zone).into_pyobject(py)
             }
             Ok((Next::Secure { host, is_proxy }, _)) => ("secure", name(&host), is_proxy).into_pyobject(py),
             Ok((Next::Wait, _)) => ("wait",).into_pyobject(py),
@@ -106,9 +119,8 @@ impl Connecting {
 
     /// The name has these addresses: as many as can be read, since those of other kinds are none to connect to.
     #[expect(clippy::needless_pass_by_value, reason = "a list of Python")]
-    fn resolved(&self, py: Python<'_>, found: Vec<(String, u16)>) {
-        let found = found.iter().filter_map(|(ip, port)| Some(SocketAddr::new(ip.parse().ok()?, *port)));
-        let found = found.collect();
+    fn resolved(&self, py: Python<'_>, found: Vec<Bound<'_, PyAny>>) {
+        let found = found.iter().filter_map(address_of).collect();
         self.state.borrow(py).machine.resolved(Ok(found), now());
     }
 

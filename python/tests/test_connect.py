@@ -402,6 +402,33 @@ def _resolve_with(loop, resolve):
     loop.getaddrinfo = either
 
 
+@pytest.fixture
+def link_local(monkeypatch):
+    """What the resolver answers for a name that is one on a link: an address that nobody has, and its link."""
+    found = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("fe80::1234:5678", 9, 0, socket.if_nametoindex("lo")))]
+    with socket.socket(socket.AF_INET6) as sock:
+        if sock.connect_ex(found[0][4][:2]) != errno.EINVAL:
+            pytest.skip("a link-local address without its link can be connected to here")
+    return found
+
+
+async def test_a_link_local_address_has_its_link(loop, link_local):
+    async def resolve(host, port, **_):
+        return link_local
+
+    loop.getaddrinfo = resolve
+    with pytest.raises(OSError) as caught:
+        await aiowebsocket.connect("ws://printer.example/", open_timeout=1)
+    assert caught.value.errno != errno.EINVAL
+
+
+def test_a_link_local_address_has_its_link_in_threads(loop, link_local, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: link_local)
+    with pytest.raises(OSError) as caught:
+        aiowebsocket.sync.connect("ws://printer.example/", open_timeout=1)
+    assert caught.value.errno != errno.EINVAL
+
+
 async def test_a_host_with_several_addresses_names_each(loop):
     async def resolve(host, port, **_):
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{number}", port)) for number in (1, 2)]
