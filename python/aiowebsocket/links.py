@@ -94,6 +94,8 @@ class StreamLink:
         self._machine = _aiowebsocket.Machine()
         self._messages: deque[str | bytes] = deque()
         self._is_reading = False
+        #: Not everything left that was written.
+        self._is_given_up = False
         self._ended = asyncio.Event()
 
     @property
@@ -129,8 +131,7 @@ class StreamLink:
 
     async def begin_close(self, code: int, reason: str) -> None:
         self._machine.close(code, reason)
-        with suppress(ConnectionError):
-            await self._flush()
+        await self._flush_in_time()
 
     async def close(self) -> None:
         try:
@@ -140,7 +141,7 @@ class StreamLink:
                 # Whoever receives reads the peer's Close frame, unless the time runs out before.
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._ended.wait(), self._machine.timeout)
-                self._machine.handle_timeout()
+                self._handle_timeout()
                 return
             self._is_reading = True
             try:
@@ -165,7 +166,7 @@ class StreamLink:
             if due is None or due > min(limits):
                 assert read_timeout is not None, "it is the other limit"
                 raise _silent(read_timeout) from None
-            self._machine.handle_timeout()
+            self._handle_timeout()
         except OSError:
             self._machine.receive_end()
         else:
@@ -173,12 +174,28 @@ class StreamLink:
                 self._messages.extend(self._machine.receive(data))
             else:
                 self._machine.receive_end()
-        # Where nothing can be written any more, reading comes to its end too.
-        with suppress(ConnectionError):
-            await self._flush()
+        await self._flush_in_time()
         if self._machine.is_closed:
             self._ended.set()
             self._writer.close()
+
+    def _handle_timeout(self) -> None:
+        was_closed = self._machine.is_closed
+        self._machine.handle_timeout()
+        if self._machine.is_closed and not was_closed:
+            # What the peer has not taken it never will, and who sends it would wait for ever.
+            self._is_given_up = True
+            self._writer.transport.abort()
+
+    async def _flush_in_time(self) -> None:
+        """Where the peer takes nothing, the limit on closing counts for writing too. Where nothing can be written any more, reading comes to
+        its end."""
+        try:
+            await asyncio.wait_for(self._flush(), self._machine.timeout)
+        except asyncio.TimeoutError:
+            self._handle_timeout()
+        except ConnectionError:
+            pass
 
     async def _flush(self) -> None:
         data = self._machine.output()
@@ -187,7 +204,10 @@ class StreamLink:
         if self._machine.shuts_first and self._writer.can_write_eof():
             with suppress(OSError):
                 self._writer.write_eof()
-        await self._writer.drain()
+        if not self._machine.is_closed:
+            await self._writer.drain()
+            if self._is_given_up:
+                raise self._machine.closed_error()
 
 
 def _silent(seconds: float) -> ReadTimeout:

@@ -225,6 +225,30 @@ class Closing(Converse):
         await self.frame.write(fin=fin, code=code, message=message, mask=mask)
 
 
+def test_closing_where_the_server_reads_nothing(run, loop) -> None:
+    """The limit on closing counts, and whoever sends meanwhile is told."""
+    if type(loop).__module__.startswith("uvloop"):
+        pytest.skip("it takes the 10 seconds of the limit")
+    closed = asyncio.Event()
+
+    async def play(peer: Peer) -> None:
+        await closed.wait()
+
+    async def main() -> None:
+        async with serving(play) as uri:
+            converse, _, _ = await connect(uri)
+            sending = asyncio.ensure_future(converse.send(bytes(32 << 20)))
+            await asyncio.sleep(0.2)
+            assert not sending.done(), "it waits for room"
+            await asyncio.wait_for(converse.frame._link.close(), 15)
+            with pytest.raises(ConnectionError):
+                await sending
+            assert converse.frame._link.state == SocketState.closed
+            closed.set()
+
+    run(main())
+
+
 def test_a_subclass_with_streams(run) -> None:
     async def play(peer: Peer) -> None:
         assert await peer.frame() == (True, 1, b"hello")
