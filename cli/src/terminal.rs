@@ -2,8 +2,7 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, sync_channel};
-#[cfg(unix)]
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustyline::error::ReadlineError;
@@ -25,6 +24,9 @@ const NOTHING: &str = "\x1b[A\n";
 /// How the terminal was before a line was edited on it; nothing while none is.
 #[cfg(unix)]
 static BEFORE: Mutex<Option<nix::sys::termios::Termios>> = Mutex::new(None);
+
+/// The way above the line that is edited; nothing while none is.
+static ABOVE: Mutex<Option<Box<dyn ExternalPrinter + Send>>> = Mutex::new(None);
 
 /// The terminal while a line is edited on it. Dropping it shows everything that was printed, ends the editor, and leaves the
 /// terminal as it was.
@@ -50,6 +52,7 @@ impl Terminal {
             printer.print(text).map_err(io::Error::other)
         });
         let printer = Box::new(editor.create_external_printer().ok()?);
+        let above = Box::new(editor.create_external_printer().ok()?);
         let (is_editing, editing) = sync_channel(0);
         let input = input::start(move |sender| {
             edit(&mut editor, binary, &sender);
@@ -59,6 +62,7 @@ impl Terminal {
         before_is(Some(before));
         let terminal = Self { printer, editing };
         terminal.wait_for_prompt();
+        *lock(&ABOVE) = Some(above);
         Some((terminal, input, sink))
     }
 
@@ -100,6 +104,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        *lock(&ABOVE) = None;
         #[cfg(unix)]
         {
             if !self.has_ended() {
@@ -116,6 +121,18 @@ impl Drop for Terminal {
     }
 }
 
+/// Prints a line above the one that is edited. False where none is.
+pub(crate) fn print_above(line: &str) -> bool {
+    match &mut *lock(&ABOVE) {
+        Some(printer) => printer.print(format!("{line}\n")).is_ok(),
+        None => false,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Leaves the terminal as it was: also for an end that drops nothing.
 #[cfg(unix)]
 pub(crate) fn restore() {
@@ -128,7 +145,7 @@ pub(crate) fn restore() {
 /// Puts this in the place of what was there.
 #[cfg(unix)]
 fn before_is(now: Option<nix::sys::termios::Termios>) -> Option<nix::sys::termios::Termios> {
-    std::mem::replace(&mut *BEFORE.lock().unwrap_or_else(PoisonError::into_inner), now)
+    std::mem::replace(&mut *lock(&BEFORE), now)
 }
 
 /// Gives lines until Ctrl-D or Ctrl-C.

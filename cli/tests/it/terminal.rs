@@ -159,6 +159,35 @@ fn the_terminal_is_left_as_it_was() {
     terminal.see("> half");
 }
 
+/// So do the steps of `-v`, which standard error has.
+#[test]
+fn a_line_that_is_typed_survives_the_steps() {
+    let server = Server::start(&[]);
+    let mut terminal = Terminal::start(&["connect", "-v", "--reconnect=0.3", &server.url]);
+    terminal.see(&format!("* {}: connected", server.url));
+    terminal.kind("half a sen");
+    terminal.see("> half a sen");
+    let address = server.url.trim_start_matches("ws://").trim_end_matches('/').to_owned();
+    drop(server);
+    let _server = Server::of(Program::start(&["serve", &address]));
+    // Each step is a line of its own, and below them stands what was typed.
+    terminal.until("another connection", |screen| {
+        let (mut lines, typed) = (screen.lines().rev(), "> half a sen");
+        lines.next() == Some(typed) && lines.next().is_some_and(|line| line.ends_with(": connected"))
+    });
+    let screen = terminal.contents();
+    assert!(
+        !screen.lines().any(|line| line.starts_with("> *") || line.starts_with("> half a sen*")),
+        "{screen}"
+    );
+    assert!(
+        screen.lines().any(|line| line.starts_with("* ") && line.contains("  connecting to ")),
+        "{screen}"
+    );
+    terminal.kind("\x03");
+    assert_eq!(terminal.end(), Some(130));
+}
+
 /// Nothing is printed on it any more, nor can the editor end: it has its modes back, and the program has ended.
 #[test]
 fn a_terminal_that_stands_still_is_left_as_it_was() {
