@@ -54,7 +54,7 @@ fn a_server_that_does_not_listen_is_not_waited_for_twice() {
     program.error_line(|line| line.contains("  open"));
     let began = std::time::Instant::now();
     program.signal(SIGINT);
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    thread::sleep(Duration::from_millis(100));
     program.signal(SIGINT);
     assert_eq!(program.wait().code, Some(130));
     assert!(began.elapsed().as_secs() < 2, "the second Ctrl-C ended it");
@@ -74,16 +74,16 @@ fn a_server_that_does_not_listen_is_not_waited_for_long() {
 fn a_reader_that_stands_still_does_not_keep_it() {
     // More than a pipe holds, and nobody reads it.
     let server = Server::start(&[]);
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_aiows"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_aiows"))
         .args(["connect", &server.url])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .expect("the program starts");
     let mut stdin = child.stdin.take().expect("a pipe");
     let line = [vec![b'x'; 1 << 20], vec![b'\n']].concat();
     for _ in 0..4 {
-        std::io::Write::write_all(&mut stdin, &line).expect("it is read");
+        Write::write_all(&mut stdin, &line).expect("it is read");
     }
     // A byte of a line that no pipe holds: the rest waits.
     child.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("an answer");
