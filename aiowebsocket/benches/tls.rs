@@ -76,7 +76,11 @@ fn records(server: &mut ServerConnection, size: usize) -> Vec<u8> {
 type Took = (usize, Duration);
 
 /// The two ends of a connection behind the handshake, and the time that the client's took.
-fn opened(config: &Arc<ServerConfig>, tls: &Tls, plain: &mut [u8]) -> (Box<dyn Layer>, ServerConnection, Duration) {
+fn opened(
+    config: &Arc<ServerConfig>,
+    tls: &Tls,
+    plain: &mut [u8],
+) -> (Box<dyn Layer>, ServerConnection, Duration) {
     let mut server = ServerConnection::new(Arc::clone(config)).expect("a server");
     let mut took = Duration::ZERO;
     let mut start = Instant::now();
@@ -186,7 +190,8 @@ fn handshakes(config: &Arc<ServerConfig>, certificate: &rcgen::Certificate) {
     println!("{:>8} {:>14} {:>14}  agreed", "suites", "first us", "resumed us");
     for (name, make) in [("ours", our_order as fn(&_) -> Tls), ("rustls'", rustls_order)] {
         let middle = |tls: &dyn Fn() -> Tls| {
-            let mut took: Vec<_> = (0..=HANDSHAKES).map(|_| opened(config, &tls(), &mut [0; 4096]).2).collect();
+            let mut took: Vec<_> =
+                (0..=HANDSHAKES).map(|_| opened(config, &tls(), &mut [0; 4096]).2).collect();
             took.sort_unstable();
             took[HANDSHAKES / 2].as_micros()
         };
