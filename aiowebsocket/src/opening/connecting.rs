@@ -438,6 +438,11 @@ impl Connecting {
         }
         let mut wire = mem::take(&mut self.wire);
         let taken = wire.receive(bytes, |wire, plain| self.take(wire, plain, now));
+        self.took(wire, taken, now);
+    }
+
+    /// What plain bytes came to.
+    fn took(&mut self, wire: Wire, taken: Result<(), ConnectError>, now: Instant) {
         self.wire = wire;
         if let Err(error) = taken {
             let error = match (error, &self.stage) {
@@ -625,9 +630,9 @@ impl Connecting {
             self.wire.send(&self.sent)?;
         }
         self.stage = Stage::Upgrade(Box::new(opening));
-        if !held.is_empty() {
-            self.receive(held, now);
-        }
+        let mut wire = mem::take(&mut self.wire);
+        let taken = wire.resume(held, |wire, plain| self.take(wire, plain, now));
+        self.took(wire, taken, now);
         match self.failed.take() {
             Some(error) => Err(error),
             None => Ok(()),
@@ -643,7 +648,12 @@ impl Connecting {
                     return Ok(true);
                 }
                 self.secure_done(wire, with, plain, now)?;
-                Ok(false)
+                match with {
+                    // The request is to be sent first.
+                    With::Server => Ok(false),
+                    With::Proxy if plain.is_empty() => Ok(true),
+                    With::Proxy => self.take(wire, plain, now),
+                }
             }
             Stage::Tunnel(mut tunnel) => match tunnel.receive(plain, now)? {
                 TunnelProgress::More => {

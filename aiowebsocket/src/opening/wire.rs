@@ -98,6 +98,18 @@ impl Wire {
         }
     }
 
+    /// Hands on what came before it was wanted: plain bytes that were held, and what the layer has behind them.
+    pub(super) fn resume<E: From<TlsError>>(
+        &mut self,
+        held: &[u8],
+        mut to: impl FnMut(&mut Self, &[u8]) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        if held.is_empty() || to(self, held)? {
+            self.open_all(&mut to)?;
+        }
+        Ok(())
+    }
+
     /// Opens what there is. False once nothing is wanted any more; what comes then stays in the layer.
     fn open_all<E: From<TlsError>>(
         &mut self,

@@ -335,6 +335,48 @@ fn tls_comes_before_the_request_and_stays() {
     assert_eq!(&plain[..rest.plain], b"\x81\x02hi", "what came behind waits in the layer");
 }
 
+/// A server, or what stands before it, that refuses whoever comes says so before it is asked, in one breath with what came before.
+#[test]
+fn what_is_said_before_the_request_is_judged_as_its_answer() {
+    let busy = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
+    let is_refused = |error: &ConnectError| {
+        matches!(error, ConnectError::Handshake(HandshakeError::Refused(refusal)) if refusal.status == 503)
+    };
+
+    // Behind the handshake of TLS.
+    let mut face = Face::new("wss://192.0.2.1/", Options::default());
+    face.connect("192.0.2.1:443");
+    face.secure("192.0.2.1");
+    face.says();
+    face.hears(&[b"yo".to_vec(), turned(busy)].concat());
+    let error = face.fails();
+    assert!(is_refused(&error), "{error:?}");
+
+    // Behind the answer of a proxy, in its record and in the next one.
+    let opens = b"HTTP/1.1 200 OK\r\n\r\n";
+    for records in [turned(&[&opens[..], busy].concat()), [turned(opens), turned(busy)].concat()] {
+        let mut face = Face::new("ws://example.com/", through("https://192.0.2.9"));
+        face.connect("192.0.2.9:443");
+        face.secure("192.0.2.9");
+        face.says();
+        face.hears(b"yo");
+        face.says();
+        face.hears(&records);
+        let error = face.fails();
+        assert!(is_refused(&error), "{error:?}");
+    }
+
+    // The proxy itself.
+    let mut face = Face::new("ws://example.com/", through("https://192.0.2.9"));
+    face.connect("192.0.2.9:443");
+    face.secure("192.0.2.9");
+    face.says();
+    face.hears(&[b"yo".to_vec(), turned(busy)].concat());
+    let error = face.fails();
+    assert!(matches!(&error, ConnectError::Proxy(_)), "{error:?}");
+    assert!(error.to_string().contains("503"), "{error}");
+}
+
 #[test]
 fn tls_that_cannot_be_had_or_fails_is_the_end() {
     let mut face = Face::new("wss://192.0.2.1/", Options::default());
