@@ -53,6 +53,9 @@ fn receive(wire: &mut Wire, accepting: &mut Accepting, bytes: &[u8]) -> Result<O
         request = requested(accepting.receive(plain, now()))?.or(request.take());
         Ok(request.is_none())
     })?;
+    if request.is_none() && wire.is_ended() {
+        return requested(accepting.receive_end());
+    }
     Ok(request)
 }
 

@@ -452,6 +452,8 @@ impl Connecting {
                 (error, _) => error,
             };
             self.refused(error, now);
+        } else if self.wire.is_ended() {
+            self.receive_end(now);
         }
     }
 

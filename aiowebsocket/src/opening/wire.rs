@@ -15,6 +15,8 @@ pub(crate) struct Wire {
     layer: Option<Box<dyn Layer>>,
     out: Vec<u8>,
     written: usize,
+    /// The other side said that nothing follows in the layer.
+    ended: bool,
 }
 
 impl Wire {
@@ -123,6 +125,7 @@ impl Wire {
             let is_open = layer.is_open();
             self.say();
             let opened = opened?;
+            self.ended |= opened.is_end;
             if opened.plain == 0 && was_open == is_open {
                 return Ok(true);
             }
@@ -131,6 +134,11 @@ impl Wire {
                 return Ok(false);
             }
         }
+    }
+
+    /// Whether the stream is at its end by a word of its layer. TCP may stay open: whoever said it may wait for ours.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
     }
 
     /// Leaves bytes of the socket to the layer, unopened. False where there is none.

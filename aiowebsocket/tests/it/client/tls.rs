@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use aiowebsocket::opening::{AcceptError, HandshakeError};
 use aiowebsocket::tls::{fingerprint_sha256, server_config, server_config_pem};
 use aiowebsocket::{
     CloseCode, Config, Error, Milestone, OpenStep, Proxy, Tls, TlsFault, WebSocket, accept, connect,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::version::{TLS12, TLS13};
 use rustls::{DEFAULT_VERSIONS, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -395,6 +398,59 @@ async fn the_end_of_tls_is_said_after_the_close_frame() {
     let closed = tokio::spawn(async move { ws.close(CloseCode::NORMAL, "").await });
     assert_eq!(heard.await.expect("no panic").expect("TLS ended"), b"", "nothing follows the Close frame");
     closed.await.expect("no panic").expect("closed");
+}
+
+/// Either end may say that nothing follows and then wait for the other to say so too, before it ends TCP.
+#[tokio::test]
+async fn the_end_of_tls_is_the_end_while_a_connection_opens() {
+    let authority = Authority::new();
+    // A server whose refusal goes on to the end.
+    let config = good(&authority);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("wss://{}/", listener.local_addr().expect("bound"));
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a client");
+        let connection = rustls::ServerConnection::new(config).expect("a configuration");
+        let mut stream = rustls::StreamOwned::new(connection, stream);
+        _ = stream.read(&mut [0; 4096]).expect("a request");
+        stream.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\nno").expect("connected");
+        stream.conn.send_close_notify();
+        stream.flush().expect("connected");
+        _ = stream.read_to_end(&mut Vec::new());
+    });
+    let error = connect(&url).tls(trusting(&authority)).await.expect_err("a refusal");
+    server.join().expect("no panic");
+    let Error::Handshake(error) = error else { panic!("{error:?}") };
+    let HandshakeError::Refused(refusal) = *error else { panic!("{error:?}") };
+    assert!(refusal.is_complete && refusal.body == b"no", "{refusal:?}");
+
+    // A client that asks for nothing.
+    let mut roots = rustls::RootCertStore::empty();
+    let pem = authority.pem();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate")).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let client = tokio::task::spawn_blocking(move || {
+        let stream = std::net::TcpStream::connect(address).expect("a listener");
+        let name = "localhost".try_into().expect("a name");
+        let connection = rustls::ClientConnection::new(Arc::new(config), name).expect("a configuration");
+        let mut stream = rustls::StreamOwned::new(connection, stream);
+        stream.flush().expect("a handshake");
+        stream.conn.send_close_notify();
+        stream.flush().expect("connected");
+        _ = stream.read_to_end(&mut Vec::new());
+    });
+    let (stream, _) = listener.accept().await.expect("a client");
+    let error = accept(stream).tls(good(&authority)).await.expect_err("no request");
+    client.await.expect("no panic");
+    let Error::Accept(error) = error else { panic!("{error:?}") };
+    assert!(matches!(*error, AcceptError::UnexpectedEnd { received: 0 }), "{error:?}");
 }
 
 #[tokio::test]

@@ -160,6 +160,9 @@ impl Turned {
     }
 }
 
+/// Nothing follows in this layer, whatever TCP does.
+const END: &[u8; 2] = &[0xff; 2];
+
 fn turned(plain: &[u8]) -> Vec<u8> {
     let mut record = u16::try_from(plain.len()).expect("short").to_be_bytes().to_vec();
     record.extend(plain.iter().map(|byte| !byte));
@@ -196,6 +199,9 @@ impl Layer for Turned {
             return Ok(Unsealed::default());
         }
         let Some(header) = self.sealed.first_chunk::<2>() else { return Ok(Unsealed::default()) };
+        if header == END {
+            return Ok(Unsealed { plain: 0, is_end: true });
+        }
         let length = usize::from(u16::from_be_bytes(*header));
         if self.sealed.len() < 2 + length {
             return Ok(Unsealed::default());
@@ -339,9 +345,7 @@ fn tls_comes_before_the_request_and_stays() {
 #[test]
 fn what_is_said_before_the_request_is_judged_as_its_answer() {
     let busy = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
-    let is_refused = |error: &ConnectError| {
-        matches!(error, ConnectError::Handshake(HandshakeError::Refused(refusal)) if refusal.status == 503)
-    };
+    let is_refused = |error: &ConnectError| matches!(error, ConnectError::Handshake(HandshakeError::Refused(refusal)) if refusal.status == 503);
 
     // Behind the handshake of TLS.
     let mut face = Face::new("wss://192.0.2.1/", Options::default());
@@ -375,6 +379,52 @@ fn what_is_said_before_the_request_is_judged_as_its_answer() {
     let error = face.fails();
     assert!(matches!(&error, ConnectError::Proxy(_)), "{error:?}");
     assert!(error.to_string().contains("503"), "{error}");
+}
+
+/// Whoever says it may wait for ours before it ends TCP.
+#[test]
+fn the_end_of_tls_is_the_end_of_the_stream() {
+    let asked = || {
+        let mut face = Face::new("wss://192.0.2.1/", Options::default());
+        face.connect("192.0.2.1:443");
+        face.secure("192.0.2.1");
+        face.says();
+        face.hears(b"yo");
+        face.says();
+        face
+    };
+    // A body that goes on to the end.
+    let mut face = asked();
+    face.hears(&[turned(b"HTTP/1.1 403 Forbidden\r\n\r\nno"), END.to_vec()].concat());
+    match face.fails() {
+        ConnectError::Handshake(HandshakeError::Refused(refusal)) => {
+            assert!(refusal.is_complete && refusal.body == b"no", "{refusal:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // An answer that does not come, or ends in its head.
+    for (records, length) in [(Vec::new(), 0), (turned(b"HTTP/1.1 101"), 12)] {
+        let mut face = asked();
+        face.hears(&[records, END.to_vec()].concat());
+        let error = face.fails();
+        let ConnectError::Handshake(HandshakeError::UnexpectedEnd { received }) = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(received, length);
+    }
+    // A proxy's, before its answer and behind it.
+    for (records, is_the_proxys) in [(Vec::new(), true), (turned(b"HTTP/1.1 200 OK\r\n\r\n"), false)] {
+        let mut face = Face::new("ws://example.com/", through("https://192.0.2.9"));
+        face.connect("192.0.2.9:443");
+        face.secure("192.0.2.9");
+        face.says();
+        face.hears(b"yo");
+        face.says();
+        face.hears(&[records, END.to_vec()].concat());
+        let error = face.fails();
+        assert_eq!(matches!(error, ConnectError::Proxy(_)), is_the_proxys, "{error:?}");
+        assert_eq!(matches!(error, ConnectError::Handshake(_)), !is_the_proxys, "{error:?}");
+    }
 }
 
 #[test]
