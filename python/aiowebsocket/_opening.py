@@ -222,6 +222,8 @@ class _Pending:
         try:
             data = await self._within(self._loop.sock_recv(self.sock, _READ))
         except OSError as error:
+            if self._machine.receive_break():
+                return
             raise broken or error from None
         if data is None:
             return

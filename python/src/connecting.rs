@@ -187,6 +187,11 @@ impl Connecting {
         self.state.borrow(py).machine.receive_end(now());
     }
 
+    /// The socket broke; whether the machine knows more of it than that.
+    fn receive_break(&self, py: Python<'_>) -> bool {
+        self.state.borrow(py).machine.receive_break(now())
+    }
+
     /// Seconds until `handle_timeout` is to be called, if at all.
     #[getter]
     fn timeout(&self, py: Python<'_>) -> Option<f64> {

@@ -339,6 +339,13 @@ async def test_another_status_with_a_body_that_ends_with_the_stream(server):
     assert (error.status, error.body) == (503, b"later please")
 
 
+async def test_another_status_before_the_connection_breaks(server):
+    """As where a server closes without having read the request."""
+    error = await refused(server, b"HTTP/1.1 403 Forbidden\r\n\r\n", b"no", then="reset")
+    assert isinstance(error, InvalidStatus)
+    assert error.status == 403
+
+
 async def test_the_body_of_another_status_is_bounded(server):
     error = await refused(server, b"HTTP/1.1 500 Oops\r\n\r\n", b"x" * 20_000)
     assert len(error.body) == 16 << 10

@@ -170,6 +170,7 @@ impl<'a> Pump<'a> {
             Turn::Wrote(n) => machine.written(n),
             Turn::Read(0) => machine.receive_end(now()),
             Turn::Read(_) => machine.receive(self.exchange.bytes(), now()),
+            Turn::Broken(_) if machine.receive_break(now()) => {}
             Turn::Broken(error) => return Err(error),
         }
         Ok(())

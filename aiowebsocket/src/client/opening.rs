@@ -197,6 +197,7 @@ impl<'a, W: Way> Pump<'a, W> {
             Turn::Wrote(n) => self.machine.written(n),
             Turn::Read(0) => self.machine.receive_end(self.now),
             Turn::Read(_) => self.machine.receive(self.exchange.bytes(), self.now),
+            Turn::Broken(_) if self.machine.receive_break(self.now) => {}
             Turn::Broken(error) => return Poll::Ready(Err(Error::Io(error))),
         }
         Poll::Ready(Ok(()))

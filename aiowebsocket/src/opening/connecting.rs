@@ -83,8 +83,8 @@ pub enum ProxyChoice {
 /// * what to do: [`next`](Self::next).
 /// * what came of it: [`resolved`](Self::resolved), [`connected`](Self::connected), [`failed`](Self::failed),
 ///   [`secured`](Self::secured).
-/// * bytes: [`output`](Self::output) and [`written`](Self::written), [`receive`](Self::receive) and
-///   [`receive_end`](Self::receive_end).
+/// * bytes: [`output`](Self::output) and [`written`](Self::written), [`receive`](Self::receive),
+///   [`receive_end`](Self::receive_end) and [`receive_break`](Self::receive_break).
 /// * time: [`next_timeout`](Self::next_timeout), [`handle_timeout`](Self::handle_timeout). `now` must never run backwards.
 ///
 /// The contract: call `next` and do what it says until it says [`Next::Wait`], [`Next::Exchange`] or [`Next::Flush`]; then wait for one of the
@@ -468,6 +468,28 @@ impl Connecting {
         if let Some(error) = error {
             self.refused(error, now);
         }
+    }
+
+    /// The stream broke: nothing more can be read. True: a refusal was on its way, and [`next`](Self::next) goes on with what came
+    /// of it. False: why it broke is all that is known.
+    pub fn receive_break(&mut self, now: Instant) -> bool {
+        // The one deadline that either has by itself is that of a refusal's body.
+        let known = match &mut self.stage {
+            Stage::Tunnel(tunnel) => tunnel
+                .next_timeout()
+                .and_then(|deadline| tunnel.handle_timeout(deadline).err())
+                .map(ConnectError::from),
+            Stage::Upgrade(opening) => opening
+                .next_timeout()
+                .and_then(|deadline| opening.handle_timeout(deadline).err())
+                .map(ConnectError::from),
+            _ => None,
+        };
+        let is_known = known.is_some();
+        if let Some(error) = known {
+            self.refused(error, now);
+        }
+        is_known
     }
 
     // ---- time

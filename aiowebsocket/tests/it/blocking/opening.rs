@@ -187,6 +187,20 @@ fn a_refusal_keeps_what_the_server_said() {
     peer.join().expect("no panic");
 }
 
+/// The server closed without having read our request, which resets the connection behind what it said.
+#[test]
+fn a_refusal_is_one_where_the_connection_breaks_behind_it() {
+    let (address, peer) = serves(|mut stream| {
+        stream.peek(&mut [0]).expect("a request");
+        stream.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\nno").expect("connected");
+    });
+    let refused = connect(format!("ws://{address}/")).open();
+    let Err(Error::Handshake(error)) = refused else { panic!("{refused:?}") };
+    let HandshakeError::Refused(refusal) = *error else { panic!("{error:?}") };
+    assert_eq!((refusal.status.as_u16(), refusal.is_complete), (403, false));
+    peer.join().expect("no panic");
+}
+
 #[test]
 fn redirects_are_followed() {
     let (address, peer) = serves(|mut stream| {
