@@ -459,6 +459,10 @@ impl Connecting {
 
     /// The stream ended.
     pub fn receive_end(&mut self, now: Instant) {
+        // What goes on to the end is not known to be whole where TLS said nothing of an end.
+        if self.wire.is_sealed() && !self.wire.is_ended() && self.receive_break(now) {
+            return;
+        }
         let error = match &mut self.stage {
             Stage::Tunnel(tunnel) => tunnel.receive_end(now).err().map(ConnectError::from),
             Stage::Upgrade(opening) => opening.receive_end(now).err().map(ConnectError::from),

@@ -402,6 +402,16 @@ fn the_end_of_tls_is_the_end_of_the_stream() {
         }
         other => panic!("{other:?}"),
     }
+    // One that may have gone on.
+    let mut face = asked();
+    face.hears(&turned(b"HTTP/1.1 403 Forbidden\r\n\r\nno"));
+    face.machine.receive_end(face.now);
+    match face.fails() {
+        ConnectError::Handshake(HandshakeError::Refused(refusal)) => {
+            assert!(!refusal.is_complete && refusal.body == b"no", "{refusal:?}");
+        }
+        other => panic!("{other:?}"),
+    }
     // An answer that does not come, or ends in its head.
     for (records, length) in [(Vec::new(), 0), (turned(b"HTTP/1.1 101"), 12)] {
         let mut face = asked();
