@@ -772,7 +772,7 @@ impl Connecting {
     }
 
     fn answered(&mut self, status: StatusCode, headers: &HeaderMap, now: Instant) {
-        self.journal.saw(now, Seen::Answered { status, headers, request: &self.request });
+        self.journal.saw(now, Seen::Answered { status, headers });
     }
 
     /// A new stage with its own limit.

@@ -29,7 +29,7 @@ pub(super) enum Seen<'a> {
     Securing { host: &'a Host },
     Secured { info: &'a TlsInfo },
     Asking { address: &'a Address, request: &'a RequestHead, head: &'a [u8] },
-    Answered { status: StatusCode, headers: &'a HeaderMap, request: &'a RequestHead },
+    Answered { status: StatusCode, headers: &'a HeaderMap },
     Redirected { status: StatusCode, to: &'a Address },
     Open { opened: &'a Opened, request: &'a RequestHead },
 }
@@ -106,8 +106,8 @@ fn milestone(seen: Seen<'_>) -> Milestone {
         Seen::Asking { address, request, head } => {
             Milestone::Asking { address: address.clone(), head: shown::request(request, head) }
         }
-        Seen::Answered { status, headers, request } => {
-            Milestone::Answered { status, head: shown::response(status, headers, request) }
+        Seen::Answered { status, headers } => {
+            Milestone::Answered { status, head: shown::response(status, headers) }
         }
         Seen::Redirected { status, to } => Milestone::Redirected { status, to: to.clone() },
         Seen::Open { opened, request } => {

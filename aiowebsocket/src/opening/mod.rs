@@ -323,7 +323,8 @@ impl Opening {
         let rest = &bytes[taken..];
         match answer {
             Answer::Switches(response, agreed) => Ok(self.open(response, agreed?, rest)),
-            Answer::Other(response) => {
+            Answer::Other(mut response) => {
+                self.offer.hide_secrets(&mut response.headers);
                 self.receive_body(PendingRefusal::new(response), now + REFUSAL_TIME, rest)
             }
         }
@@ -331,11 +332,7 @@ impl Opening {
 
     /// A 101 has no body, whatever its header lines say (RFC 9110 15.2): what follows are frames.
     fn open(&self, mut response: Response, agreement: Agreement, leftover: &[u8]) -> Progress {
-        if self.offer.is_secret(agreement.subprotocol.as_deref())
-            && let Some(line) = response.headers.get_mut(SEC_WEBSOCKET_PROTOCOL)
-        {
-            line.set_sensitive(true);
-        }
+        self.offer.hide_secrets(&mut response.headers);
         Progress::Open(Opened {
             response,
             subprotocol: agreement.subprotocol,

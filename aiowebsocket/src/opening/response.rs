@@ -1,5 +1,6 @@
 //! The server's answer, and whether it opens the connection (RFC 6455 4.1, second half).
 
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, StatusCode, Version};
 
 use super::deflate;
@@ -166,9 +167,17 @@ impl Offer {
         Ok(Agreement { subprotocol, extensions, compression })
     }
 
-    /// Whether the server chose a subprotocol that was offered as a secret.
-    pub(super) fn is_secret(&self, chosen: Option<&str>) -> bool {
-        chosen.is_some_and(|chosen| self.secrets.iter().any(|secret| secret == chosen))
+    /// Marks the lines that have a subprotocol which was offered as a secret: the one that was chosen, or the whole offer, which some
+    /// servers send back.
+    pub(super) fn hide_secrets(&self, headers: &mut HeaderMap) {
+        if self.secrets.is_empty() {
+            return;
+        }
+        for (_, line) in headers.iter_mut().filter(|(name, _)| *name == SEC_WEBSOCKET_PROTOCOL) {
+            let text = String::from_utf8_lossy(line.as_bytes());
+            let has_secret = self.secrets.iter().any(|secret| text.contains(&**secret));
+            line.set_sensitive(has_secret);
+        }
     }
 
     /// Item 4; 11.3.3 allows the line once.

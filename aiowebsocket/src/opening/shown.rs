@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{LOCATION, SEC_WEBSOCKET_PROTOCOL};
+use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 
 use super::request::RequestHead;
@@ -37,14 +37,13 @@ pub(super) fn request(request: &RequestHead, bytes: &[u8]) -> String {
     shown
 }
 
-/// The response to a request: cookies, user, password and query of a Location, and a subprotocol that was offered as a secret,
-/// are left out.
-pub(super) fn response(status: StatusCode, headers: &HeaderMap, request: &RequestHead) -> String {
+/// A response: cookies, user, password and query of a Location, and what is marked as a secret, are left out.
+pub(super) fn response(status: StatusCode, headers: &HeaderMap) -> String {
     let mut shown =
         format!("HTTP/1.1 {} {}\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
     for (name, value) in headers {
+        let is_secret = value.is_sensitive();
         let value = String::from_utf8_lossy(value.as_bytes());
-        let is_secret = name == SEC_WEBSOCKET_PROTOCOL && request.is_secret_subprotocol(&value);
         let value = if name == LOCATION { reference(&value) } else { value };
         put(&mut shown, name.as_str(), &value, is_secret);
     }
