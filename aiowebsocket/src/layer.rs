@@ -230,35 +230,37 @@ impl TlsError {
 
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = if self.with_proxy { "proxy" } else { "server" };
         match &self.fault {
             TlsFault::Expired { not_after: Some(at) } => {
-                write!(f, "the server's certificate has expired ({})", Date(*at))?;
+                write!(f, "the {server}'s certificate has expired ({})", Date(*at))?;
             }
-            TlsFault::Expired { not_after: None } => f.write_str("the server's certificate has expired")?,
+            TlsFault::Expired { not_after: None } => write!(f, "the {server}'s certificate has expired")?,
             TlsFault::NotYetValid { not_before: Some(at) } => write!(
                 f,
-                "the server's certificate is not valid yet ({}), or the clock here is wrong",
+                "the {server}'s certificate is not valid yet ({}), or the clock here is wrong",
                 Date(*at)
             )?,
             TlsFault::NotYetValid { not_before: None } => {
-                f.write_str("the server's certificate is not valid yet, or the clock here is wrong")?;
+                write!(f, "the {server}'s certificate is not valid yet, or the clock here is wrong")?;
             }
             TlsFault::WrongHost { expected, presented } if presented.is_empty() => {
-                write!(f, "the server's certificate is not for {expected}")?;
+                write!(f, "the {server}'s certificate is not for {expected}")?;
             }
             TlsFault::WrongHost { expected, presented } => {
-                write!(f, "the server's certificate is not for {expected}, but for ")?;
+                write!(f, "the {server}'s certificate is not for {expected}, but for ")?;
                 for (i, name) in presented.iter().take(5).enumerate() {
                     f.write_str(if i == 0 { "" } else { ", " })?;
                     write_name(f, name)?;
                 }
             }
-            TlsFault::UnknownIssuer => f.write_str(
-                "the server's certificate was issued by somebody who is not trusted here: a private CA wants its certificate in the options",
+            TlsFault::UnknownIssuer => write!(
+                f,
+                "the {server}'s certificate was issued by somebody who is not trusted here: a private CA wants its certificate in the options",
             )?,
-            TlsFault::Revoked => f.write_str("the server's certificate was revoked")?,
+            TlsFault::Revoked => write!(f, "the {server}'s certificate was revoked")?,
             TlsFault::NotPinned { presented } => {
-                f.write_str("the server's certificate is not the one that was pinned: its SHA-256 is ")?;
+                write!(f, "the {server}'s certificate is not the one that was pinned: its SHA-256 is ")?;
                 presented.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
             }
             TlsFault::BadCertificate => {
@@ -281,7 +283,7 @@ impl fmt::Display for TlsError {
                 f.write_str("the peer ended TCP without the end of TLS: what came may not be all")?;
             }
             TlsFault::Alpn { protocol } => {
-                f.write_str("the server chose the application protocol \"")?;
+                write!(f, "the {server} chose the application protocol \"")?;
                 write_name(f, protocol)?;
                 f.write_str("\" and not \"http/1.1\"")?;
             }

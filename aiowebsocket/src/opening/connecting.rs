@@ -725,7 +725,8 @@ impl Connecting {
         if let Some(protocol) = wire.alpn()
             && protocol != "http/1.1"
         {
-            return Err(TlsError::new(TlsFault::Alpn { protocol }).into());
+            let error = TlsError::new(TlsFault::Alpn { protocol });
+            return Err(if with == With::Proxy { error.with_the_proxy() } else { error }.into());
         }
         if self.journal.is_watched()
             && let Some(info) = &wire.agreed()

@@ -191,6 +191,37 @@ async fn what_is_wrong_with_a_certificate_is_told_apart() {
     connect(&unknown).tls(checking).await.expect("the other certificate is not in the list");
 }
 
+/// A proxy has a certificate of its own, and what is wrong with it is not the server's fault.
+#[tokio::test]
+async fn what_is_wrong_with_a_proxys_certificate_is_told_as_the_proxys() {
+    let authority = Authority::new();
+    let told = async |wrong, tls| {
+        let url = echo(authority.server(wrong).server_config(DEFAULT_VERSIONS, None)).await;
+        let proxy = Proxy::parse(&url.replace("wss://", "https://")).expect("an address");
+        let error =
+            connect("ws://feed.example.com/").proxy(proxy).tls(tls).await.expect_err("a wrong certificate");
+        error.to_string()
+    };
+    let stranger = trusting(&Authority::new());
+    for (wrong, tls, expected) in [
+        (Wrong::Expired, trusting(&authority), "the proxy's certificate has expired (2002-01-01)"),
+        (
+            Wrong::OtherHost,
+            trusting(&authority),
+            "the proxy's certificate is not for 127.0.0.1, but for elsewhere.example",
+        ),
+        (Wrong::Nothing, stranger, "the proxy's certificate was issued by somebody who is not trusted here"),
+        (
+            Wrong::Nothing,
+            Tls::new().pin_sha256([0; 32]),
+            "the proxy's certificate is not the one that was pinned",
+        ),
+    ] {
+        let error = told(wrong, tls).await;
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_pinned_certificate_is_the_only_one_that_is_taken() {
     let authority = Authority::new();
