@@ -228,7 +228,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for Over<S> {
             Box::new(Connecting::over(address, request, secure, limits, now()))
         });
         async move {
-            let opened = opening::over(machine?, &mut stream, &means).await?;
+            let mut machine = machine?;
+            // It began now, and not when the future was made.
+            machine.start(now());
+            let opened = opening::over(machine, &mut stream, &means).await?;
             Ok(R::of(stream, opened, config))
         }
     }

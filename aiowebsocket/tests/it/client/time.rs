@@ -190,6 +190,17 @@ async fn opening_takes_10_s_at_most_however_much_comes() {
 }
 
 /// The server says 408 before it hangs up on a request that does not get on.
+/// A future can be made long before it is awaited.
+#[tokio::test(start_paused = true)]
+async fn the_time_of_opening_begins_when_it_is_awaited() {
+    let (ours, theirs) = duplex(4096);
+    let opening = connect("ws://example.com/").over(ours).into_future();
+    sleep(secs(60)).await;
+    let accepting = tokio::spawn(accept(theirs).into_future());
+    opening.await.expect("there is time");
+    accepting.await.expect("no panic").expect("open");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slow_request_is_told_so() {
     let (mut ours, theirs) = duplex(1024);
