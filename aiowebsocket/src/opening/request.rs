@@ -202,7 +202,12 @@ impl RequestHead {
     pub fn request_line(&mut self, line: &str) -> Result<&mut Self, RequestError> {
         let target = line.strip_prefix("GET ").and_then(|rest| rest.strip_suffix(" HTTP/1.1"));
         let Some(resource) = target.and_then(resource_of) else {
-            return Err(RequestError::RequestLine { line: line.to_owned() });
+            // No error has a query, which is where tokens are put.
+            let line = match line.split_once('?') {
+                Some((before, _)) => format!("{before}?…"),
+                None => line.to_owned(),
+            };
+            return Err(RequestError::RequestLine { line });
         };
         self.resource = resource.into();
         Ok(self)
@@ -443,7 +448,7 @@ pub enum RequestError {
     },
     /// A request line that is no GET of HTTP/1.1.
     RequestLine {
-        /// The line as it was given.
+        /// The line as it was given, up to its query.
         line: String,
     },
     /// A subprotocol that is not a token.

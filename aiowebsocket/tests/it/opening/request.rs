@@ -375,5 +375,7 @@ fn a_request_line() {
         let error = request.request_line(line).map(drop).unwrap_err();
         assert_eq!(error, RequestError::RequestLine { line: line.to_owned() });
     }
+    let error = request.request_line("GET /feed?token=secret HTTP/1.0").map(drop).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
     assert!(encoded(&request).starts_with("GET /feed?a=b:c HTTP/1.1\r\n"));
 }
