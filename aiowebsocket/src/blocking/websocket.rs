@@ -402,6 +402,7 @@ impl WebSocket {
         mut poll: impl FnMut(&mut Driver<Socket, Watch>, &mut Context<'_>) -> Poll<Result<R, Error>>,
     ) -> Result<R, Error> {
         let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let _rings = RingsInPanic(&self.bell);
         let mut state = self.lock();
         loop {
             let before = state.mark();
@@ -521,6 +522,17 @@ impl WebSocket {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing of ours panics under this lock; an engine of TLS of the user's may, and then its connection reports the end.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever sleeps counts on the thread that waits for the socket. An engine of TLS of the user's may end that one by a panic.
+struct RingsInPanic<'a>(&'a Condvar);
+
+impl Drop for RingsInPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.notify_all();
+        }
     }
 }
 

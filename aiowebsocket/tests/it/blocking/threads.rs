@@ -1,12 +1,13 @@
 //! Several threads on one connection: nobody waits for ever, nothing is lost, doubled or mixed.
 
 use std::io::{Read, Write};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use aiowebsocket::blocking::{WebSocket, connect};
+use aiowebsocket::layer::{Layer, Sealed, TlsError, TlsInfo, Unsealed};
 use aiowebsocket::protocol::UsageError;
 use aiowebsocket::{CloseCode, Error, TimeLimit};
 
@@ -341,4 +342,87 @@ fn a_ping_waits_behind_what_another_thread_receives_and_not_for_ever() {
     let (took, pinged) = timed(|| ws.ping());
     assert!(matches!(pinged, Err(Error::Usage(UsageError::BacklogFull))), "{pinged:?}");
     assert!(took >= Duration::from_secs(1) && took < PATIENCE, "{took:?}");
+}
+
+/// An engine of TLS that seals nothing, and panics at each `!`.
+#[derive(Debug)]
+struct Panics {
+    space: [u8; 1024],
+    arrived: Vec<u8>,
+    is_open: bool,
+}
+
+impl Layer for Panics {
+    fn space(&mut self) -> &mut [u8] {
+        &mut self.space
+    }
+
+    fn received(&mut self, n: usize) {
+        self.arrived.extend_from_slice(&self.space[..n]);
+    }
+
+    fn open(&mut self, plain: &mut [u8]) -> Result<Unsealed, TlsError> {
+        self.is_open = true;
+        let arrived = std::mem::take(&mut self.arrived);
+        assert!(!arrived.contains(&b'!'), "a panic on purpose");
+        plain[..arrived.len()].copy_from_slice(&arrived);
+        Ok(Unsealed { plain: arrived.len(), is_end: false })
+    }
+
+    fn seal(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<Sealed, TlsError> {
+        sealed[..plain.len()].copy_from_slice(plain);
+        Ok(Sealed { taken: plain.len(), written: plain.len() })
+    }
+
+    fn control(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn has_control(&self) -> bool {
+        false
+    }
+
+    fn close(&mut self) {}
+
+    fn park(&mut self) {}
+
+    fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    fn agreed(&self) -> Option<TlsInfo> {
+        None
+    }
+}
+
+/// Whoever slept while it waited for the socket takes its place, whatever becomes of it.
+#[test]
+fn a_panic_in_one_thread_leaves_no_other_asleep() {
+    let (go_on, may_go_on) = mpsc::channel::<&[u8]>();
+    let (address, peer) = serves(move |mut stream| {
+        accept(&mut stream, b"");
+        for text in may_go_on {
+            stream.write_all(&frame(1, text)).expect("connected");
+        }
+    });
+    let made = |_: &_, _| {
+        let layer = Panics { space: [0; 1024], arrived: Vec::new(), is_open: false };
+        Ok(Box::new(layer) as Box<dyn Layer>)
+    };
+    let opened = connect(format!("wss://{address}/")).tls_layer(made).no_compression().no_keepalive().open();
+    let ws = Arc::new(opened.expect("open"));
+    let (tell, told) = mpsc::channel();
+    let receive = || {
+        let (ws, tell) = (Arc::clone(&ws), tell.clone());
+        let thread = thread::spawn(move || _ = tell.send(text(&ws)));
+        a_moment();
+        thread
+    };
+    let (first, _second) = (receive(), receive());
+    go_on.send(b"!").expect("a peer");
+    first.join().expect_err("a panic on purpose");
+    go_on.send(b"hi").expect("a peer");
+    assert_eq!(told.recv_timeout(PATIENCE).as_deref(), Ok("hi"));
+    drop(go_on);
+    peer.join().expect("no panic");
 }
