@@ -920,3 +920,114 @@ fn noise_ends_in_an_error() {
         }
     }
 }
+
+/// What a connection comes to that is sent all this, in pieces of such lengths, whatever it says itself.
+fn comes_to(
+    url: &str,
+    proxy: Option<&str>,
+    mut bytes: &[u8],
+    ends: bool,
+    cut: &mut dyn FnMut() -> usize,
+) -> String {
+    let mut face = Face::new(url, proxy.map_or_else(Options::default, through));
+    let mut has_ended = false;
+    loop {
+        match face.next() {
+            Ok(Next::Dial(attempt)) => assert!(face.machine.connected(attempt, face.now)),
+            Ok(Next::Secure { .. }) => face.machine.secured(Ok(Box::new(Turned::new())), face.now),
+            Ok(Next::Exchange | Next::Flush) if !face.machine.output().is_empty() => {
+                face.machine.written(face.machine.output().len());
+            }
+            Ok(Next::Exchange) if !bytes.is_empty() => {
+                let (piece, rest) = bytes.split_at(cut().clamp(1, bytes.len()));
+                face.machine.receive(piece, face.now);
+                bytes = rest;
+            }
+            Ok(Next::Exchange) if ends => {
+                assert!(!std::mem::replace(&mut has_ended, true), "an end is the end");
+                face.machine.receive_end(face.now);
+            }
+            Ok(Next::Open { opened, layer }) => {
+                let mut first = opened.leftover;
+                let Some(mut layer) = layer else { return format!("{:?}", [&first[..], bytes].concat()) };
+                loop {
+                    let mut plain = [0; 1000];
+                    let opened = layer.open(&mut plain).expect("a layer that cannot fail any more");
+                    first.extend_from_slice(&plain[..opened.plain]);
+                    if opened.is_end || (opened.plain == 0 && bytes.is_empty()) {
+                        return format!("{first:?} {}", opened.is_end);
+                    } else if opened.plain == 0 {
+                        layer.space()[0] = bytes[0];
+                        layer.received(1);
+                        bytes = &bytes[1..];
+                    }
+                }
+            }
+            Ok(other) => return format!("{other:?} {}", face.machine.address()),
+            // As much as was there by then is shown of what is no HTTP.
+            Err(error) => return format!("{error:?}").split(" { start").next().expect("a text").to_owned(),
+        }
+    }
+}
+
+#[test]
+fn what_it_comes_to_does_not_depend_on_how_the_bytes_are_cut() {
+    let good = {
+        let mut face = Face::new("ws://192.0.2.1/", Options::default());
+        face.connect("192.0.2.1:80");
+        answer(&face.says())
+    };
+    let answers: [&[u8]; 10] = [
+        &good,
+        b"HTTP/1.1 503 Busy\r\n\r\nnot now",
+        b"HTTP/1.1 403 No\r\nContent-Length: 3\r\n\r\nno!",
+        b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nno!\r\n0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n",
+        b"HTTP/1.1 204 No\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"\r\n\r\nHTTP/1.0 503 Busy\r\n\r\n",
+        b"SSH-2.0-x\r\n",
+        b"",
+    ];
+    let tunnel = b"HTTP/1.1 200 OK\r\n\r\n";
+    let mut rng = crate::support::rng::Rng::new();
+    for _ in 0..3_000 {
+        let frame: &[u8] = if rng.one_in(2) { b"\x81\x02hi" } else { b"" };
+        let mut plain = [answers[rng.below(answers.len())], frame].concat();
+        if rng.one_in(5) && !plain.is_empty() {
+            let at = rng.below(plain.len());
+            plain[at] = rng.bytes(1)[0];
+        }
+        let end: &[u8] = if rng.one_in(3) { END } else { b"" };
+        let secure = rng.one_in(2);
+        let url = if secure { "wss://192.0.2.1/" } else { "ws://192.0.2.1/" };
+        // What the server sends, and then the proxy around it.
+        if secure {
+            plain = [b"yo", &records(&plain, &mut rng)[..], end].concat();
+        }
+        let (proxy, bytes) = match rng.below(3) {
+            0 => (None, plain),
+            1 => (Some("http://192.0.2.9"), [&tunnel[..], &plain].concat()),
+            _ => {
+                let inner = records(&[&tunnel[..], &plain].concat(), &mut rng);
+                (Some("https://192.0.2.9"), [b"yo", &inner[..], end].concat())
+            }
+        };
+        let ends = rng.one_in(2);
+        let whole = comes_to(url, proxy, &bytes, ends, &mut || usize::MAX);
+        let singly = comes_to(url, proxy, &bytes, ends, &mut || 1);
+        let anyhow = comes_to(url, proxy, &bytes, ends, &mut || 1 + rng.below(60));
+        assert!(whole == singly && whole == anyhow, "{}\n{whole}\n{singly}\n{anyhow}", bytes.escape_ascii());
+    }
+}
+
+/// Some records that have this in them.
+fn records(mut plain: &[u8], rng: &mut crate::support::rng::Rng) -> Vec<u8> {
+    let mut records = Vec::new();
+    while !plain.is_empty() {
+        let (record, rest) = plain.split_at((1 + rng.below(40)).min(plain.len()));
+        records.extend(turned(record));
+        plain = rest;
+    }
+    records
+}
