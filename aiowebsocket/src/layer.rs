@@ -224,7 +224,15 @@ impl TlsError {
     /// Whether the same call may succeed later: the line or the server was at fault for now. A certificate that is not
     /// trusted today is nothing to try again at once.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.fault, TlsFault::Truncated | TlsFault::Broken)
+        match &self.fault {
+            TlsFault::Truncated | TlsFault::Broken => true,
+            // RFC 8446 6.2: "unrelated to the peer or the correctness of the protocol". Servers say it that wait for a certificate of
+            // their own.
+            TlsFault::Refused { alert } => {
+                alert.replace('_', "").to_ascii_lowercase().ends_with("internalerror")
+            }
+            _ => false,
+        }
     }
 }
 
@@ -353,6 +361,20 @@ mod tests {
         let error = TlsError::new(TlsFault::WrongHost { expected: "example.org".to_owned(), presented });
         let text = "the server's certificate is not for example.org, but for *.example.com, a?[2J?b";
         assert_eq!(error.to_string(), text);
+    }
+
+    /// As rustls names it, and OpenSSL.
+    #[test]
+    fn a_server_whose_own_fault_it_is_may_be_asked_again() {
+        for (alert, is_retryable) in [
+            ("InternalError", true),
+            ("TLSV1_ALERT_INTERNAL_ERROR", true),
+            ("CertificateRequired", false),
+            ("TLSV13_ALERT_CERTIFICATE_REQUIRED", false),
+        ] {
+            let error = TlsError::new(TlsFault::Refused { alert: alert.to_owned() });
+            assert_eq!(error.is_retryable(), is_retryable, "{alert}");
+        }
     }
 
     #[test]
