@@ -46,7 +46,7 @@ where
 
 fn receive(wire: &mut Wire, accepting: &mut Accepting, bytes: &[u8]) -> Result<Option<Request>, Error> {
     let mut request = None;
-    wire.receive(bytes, |_, plain| -> Result<bool, Error> {
+    wire.receive(&[], bytes, |_, plain| -> Result<bool, Error> {
         if plain.is_empty() {
             return Ok(true);
         }

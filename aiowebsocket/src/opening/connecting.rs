@@ -436,13 +436,13 @@ impl Connecting {
             }
             return;
         }
-        let mut wire = mem::take(&mut self.wire);
-        let taken = wire.receive(bytes, |wire, plain| self.take(wire, plain, now));
-        self.took(wire, taken, now);
+        self.hear(&[], bytes, now);
     }
 
-    /// What plain bytes came to.
-    fn took(&mut self, wire: Wire, taken: Result<(), ConnectError>, now: Instant) {
+    /// The same, before them plain bytes that were held.
+    fn hear(&mut self, held: &[u8], bytes: &[u8], now: Instant) {
+        let mut wire = mem::take(&mut self.wire);
+        let taken = wire.receive(held, bytes, |wire, plain| self.take(wire, plain, now));
         self.wire = wire;
         if let Err(error) = taken {
             let error = match (error, &self.stage) {
@@ -658,9 +658,7 @@ impl Connecting {
             self.wire.send(&self.sent)?;
         }
         self.stage = Stage::Upgrade(Box::new(opening));
-        let mut wire = mem::take(&mut self.wire);
-        let taken = wire.resume(held, |wire, plain| self.take(wire, plain, now));
-        self.took(wire, taken, now);
+        self.hear(held, &[], now);
         match self.failed.take() {
             Some(error) => Err(error),
             None => Ok(()),

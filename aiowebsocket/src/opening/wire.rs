@@ -76,16 +76,18 @@ impl Wire {
         Ok(())
     }
 
-    /// Takes bytes of the socket and hands the plain ones on, until it has no more or `to` wants no more.
+    /// Takes bytes of the socket and hands the plain ones on, until it has no more or `to` wants no more. Before them goes what came out
+    /// earlier and was `held`, and what the layer has behind that.
     pub(crate) fn receive<E: From<TlsError>>(
         &mut self,
+        held: &[u8],
         mut bytes: &[u8],
         mut to: impl FnMut(&mut Self, &[u8]) -> Result<bool, E>,
     ) -> Result<(), E> {
+        let mut wanted = held.is_empty() || to(self, held)?;
         if self.layer.is_none() {
-            return to(self, bytes).map(drop);
+            return if bytes.is_empty() { Ok(()) } else { to(self, bytes).map(drop) };
         }
-        let mut wanted = true;
         loop {
             if let Some(layer) = &mut self.layer {
                 let n = put(&mut **layer, bytes);
@@ -98,18 +100,6 @@ impl Wire {
                 return Ok(());
             }
         }
-    }
-
-    /// Hands on what came before it was wanted: plain bytes that were held, and what the layer has behind them.
-    pub(super) fn resume<E: From<TlsError>>(
-        &mut self,
-        held: &[u8],
-        mut to: impl FnMut(&mut Self, &[u8]) -> Result<bool, E>,
-    ) -> Result<(), E> {
-        if held.is_empty() || to(self, held)? {
-            self.open_all(&mut to)?;
-        }
-        Ok(())
     }
 
     /// Opens what there is. False once nothing is wanted any more; what comes then stays in the layer.

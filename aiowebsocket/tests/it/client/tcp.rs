@@ -212,16 +212,16 @@ async fn a_refusal_is_read_where_the_request_cannot_be_written() {
 /// Its body has no length, and the server closed without having read our request: that resets the connection behind it.
 #[tokio::test]
 async fn a_refusal_is_one_where_the_connection_breaks_behind_it() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
-    let server = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a client");
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
         // It is there, and nobody reads it.
-        stream.peek(&mut [0]).expect("a request");
-        std::io::Write::write_all(&mut stream, b"HTTP/1.1 403 Forbidden\r\n\r\nno").expect("connected");
+        stream.peek(&mut [0]).await.expect("a request");
+        stream.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\nno").await.expect("connected");
     });
     let error = connect(format!("ws://{address}/")).await.expect_err("a refusal");
-    server.join().expect("no panic");
+    server.await.expect("no panic");
     let Error::Handshake(error) = error else { panic!("{error:?}") };
     let HandshakeError::Refused(refusal) = *error else { panic!("{error:?}") };
     assert_eq!((refusal.status.as_u16(), refusal.is_complete), (403, false));

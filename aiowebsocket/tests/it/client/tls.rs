@@ -437,9 +437,10 @@ async fn the_end_of_tls_is_the_end_while_a_connection_opens() {
     let authority = Authority::new();
     // A server whose refusal goes on to the end.
     let config = good(&authority);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port").into_std().expect("a socket");
+    listener.set_nonblocking(false).expect("a socket");
     let url = format!("wss://{}/", listener.local_addr().expect("bound"));
-    let server = std::thread::spawn(move || {
+    let server = tokio::task::spawn_blocking(move || {
         let (stream, _) = listener.accept().expect("a client");
         let connection = rustls::ServerConnection::new(config).expect("a configuration");
         let mut stream = rustls::StreamOwned::new(connection, stream);
@@ -450,7 +451,7 @@ async fn the_end_of_tls_is_the_end_while_a_connection_opens() {
         _ = stream.read_to_end(&mut Vec::new());
     });
     let error = connect(&url).tls(trusting(&authority)).await.expect_err("a refusal");
-    server.join().expect("no panic");
+    server.await.expect("no panic");
     let Error::Handshake(error) = error else { panic!("{error:?}") };
     let HandshakeError::Refused(refusal) = *error else { panic!("{error:?}") };
     assert!(refusal.is_complete && refusal.body == b"no", "{refusal:?}");
@@ -467,8 +468,9 @@ async fn the_end_of_tls_is_the_end_while_a_connection_opens() {
         .with_no_client_auth();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
+    let stream = TcpStream::connect(address).await.expect("a listener").into_std().expect("a socket");
+    stream.set_nonblocking(false).expect("a socket");
     let client = tokio::task::spawn_blocking(move || {
-        let stream = std::net::TcpStream::connect(address).expect("a listener");
         let name = "localhost".try_into().expect("a name");
         let connection = rustls::ClientConnection::new(Arc::new(config), name).expect("a configuration");
         let mut stream = rustls::StreamOwned::new(connection, stream);
