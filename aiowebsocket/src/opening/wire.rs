@@ -89,7 +89,9 @@ impl Wire {
             return if bytes.is_empty() { Ok(()) } else { to(self, bytes).map(drop) };
         }
         loop {
-            if let Some(layer) = &mut self.layer {
+            if let Some(layer) = &mut self.layer
+                && !bytes.is_empty()
+            {
                 let n = put(&mut **layer, bytes);
                 bytes = &bytes[n..];
             }
