@@ -154,6 +154,8 @@ impl Tls {
 
     /// Trusts exactly the certificates with these SHA-256 fingerprints, in place of every store: neither name, nor issuer, nor
     /// dates are looked at, only that the certificate is one of these and that the server has its key. May be said several times.
+    /// What asks for less than that, or for another judge, contradicts it: CAs, revocation lists,
+    /// [`dangerously_without_verification`](Self::dangerously_without_verification).
     pub fn pin_sha256(self, fingerprint: [u8; 32]) -> Self {
         self.with(|options| {
             options.pins.push(fingerprint);
@@ -167,7 +169,8 @@ impl Tls {
     }
 
     /// **Takes any certificate of any server.** Whoever sits in between reads and writes everything, passwords and tokens included.
-    /// For a look at a test server, and for nothing else: pin the certificate or trust its CA instead.
+    /// For a look at a test server, and for nothing else: pin the certificate or trust its CA instead. With either of these, or with
+    /// a revocation list, it is a contradiction, in any order.
     pub fn dangerously_without_verification(self) -> Self {
         self.with(|options| {
             options.any = true;
@@ -286,10 +289,22 @@ impl Options {
 
     /// The judge of any certificate, of pinned ones, or of the given CAs with revocation lists.
     fn special_judge(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+        // Whatever was said to be more careful would not be heeded, and nobody would notice.
+        let names_cas = self.only_roots || !self.roots.is_empty() || !self.crls.is_empty();
         if self.any {
+            if names_cas || !self.pins.is_empty() {
+                return Err(contradiction(
+                    "to take any certificate contradicts pins, CAs and revocation lists, which say which one",
+                ));
+            }
             return Ok(Judge::of_nothing(provider));
         }
         if !self.pins.is_empty() {
+            if names_cas {
+                return Err(contradiction(
+                    "a pinned certificate is trusted by itself: CAs and revocation lists are not asked beside it",
+                ));
+            }
             return Ok(Judge::of_pins(self.pins.clone(), provider));
         }
         if !self.only_roots {

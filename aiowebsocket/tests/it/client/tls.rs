@@ -570,6 +570,37 @@ async fn options_that_cannot_be_used_say_so_before_anything_is_sent() {
     ));
 }
 
+/// Of two options that ask for different judges none is dropped without a word: it would be the careful one.
+#[tokio::test]
+async fn options_that_contradict_each_other_are_an_error_in_either_order() {
+    type Edit = Box<dyn Fn(Tls) -> Tls>;
+    let authority = Authority::new();
+    let (pem, files) = (authority.pem(), authority.client().files());
+    let list = Files::of(&[("list.pem", &authority.revocation_list())]);
+    let pin: Edit = Box::new(|tls| tls.pin_sha256([0; 32]));
+    let any: Edit = Box::new(Tls::dangerously_without_verification);
+    let only: Edit = Box::new(Tls::only_these_cas);
+    let ca: Edit = Box::new(move |tls| tls.ca_pem(pem.as_bytes()).expect("a certificate"));
+    let crl: Edit = Box::new(move |tls| tls.crl_file(list.path("list.pem")).expect("a list"));
+    let identity: Edit = Box::new(move |tls| {
+        tls.client_certificate(files.path("certificate.pem"), files.path("key.pem"))
+            .expect("both can be read")
+    });
+    for (one, other) in
+        [(&any, &pin), (&any, &only), (&any, &ca), (&any, &crl), (&pin, &only), (&pin, &ca), (&pin, &crl)]
+    {
+        for tls in [one(other(Tls::new())), other(one(Tls::new()))] {
+            let error = tls.config().expect_err("they contradict each other");
+            assert!(matches!(error.fault(), TlsFault::Configuration), "{error}");
+        }
+    }
+    for tls in [any(identity(Tls::new())), pin(identity(Tls::new())), pin(Tls::new().only_tls13())] {
+        tls.config().expect("who we are, and the version, are another matter");
+    }
+    let error = any(pin(Tls::new())).config().expect_err("the pin would not be heeded");
+    assert!(error.to_string().contains("to take any certificate contradicts pins"), "{error}");
+}
+
 #[tokio::test]
 async fn each_step_is_told_with_its_time() {
     let authority = Authority::new();
