@@ -221,6 +221,11 @@ impl TlsError {
         &self.fault
     }
 
+    /// The error of the TLS library, or of a file that cannot be used, if there is one.
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| &**cause as _)
+    }
+
     /// Whether the same call may succeed later: the line or the server was at fault for now. A certificate that is not
     /// trusted today is nothing to try again at once.
     pub fn is_retryable(&self) -> bool {
@@ -312,6 +317,17 @@ impl fmt::Display for TlsError {
 }
 
 impl TlsError {
+    /// Whether `Display` says the cause behind the fault.
+    fn tells_cause(&self) -> bool {
+        matches!(
+            self.fault,
+            TlsFault::BadCertificate
+                | TlsFault::NoCommonProtocol
+                | TlsFault::Broken
+                | TlsFault::Configuration
+        )
+    }
+
     fn write_cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
             Some(cause) => write!(f, ": {cause}"),
@@ -345,8 +361,10 @@ fn write_name(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
 }
 
 impl std::error::Error for TlsError {
+    /// The cause, or what is behind it where `Display` has said it.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_ref().map(|cause| &**cause as &(dyn std::error::Error + 'static))
+        let cause = self.cause()?;
+        if self.tells_cause() { cause.source() } else { Some(cause) }
     }
 }
 

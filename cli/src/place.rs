@@ -1,13 +1,12 @@
 //! Where something went wrong, and in which words a person is told: what, where, and what to try.
 
-use std::error::Error as _;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aiowebsocket::opening::{
     Address, DialError, FieldError, HandshakeError, Host, ProxyFault, RedirectError, RedirectFault,
-    Redirects, Refusal, RequestError,
+    Redirects, Refusal, RequestError, ResolveError,
 };
 use aiowebsocket::{CloseCode, Error, Milestone, OpenStep, Proxy, TimeLimit, TlsError, TlsFault};
 
@@ -156,7 +155,8 @@ impl Place {
             Some(proxy) if proxy.dial_host() == name => "the proxy's name",
             _ => "the name",
         };
-        let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        let inside = error.get_ref().and_then(|inside| inside.downcast_ref::<ResolveError>());
+        let cause = inside.map_or(error, ResolveError::cause);
         format!("{whose} {name:?} could not be resolved: {cause}; check its spelling and the network")
     }
 

@@ -141,7 +141,7 @@ fn made_for_this_run(address: IpAddr) -> Result<ServerTls, Failure> {
 
 /// A mistake in a file of the options.
 fn unusable(option: &str, error: &TlsError) -> Failure {
-    let why = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    let why = error.cause().map_or_else(|| error.to_string(), ToString::to_string);
     Failure::new(Exit::Usage, format!("{option} cannot be used: {why}"))
 }
 

@@ -297,7 +297,7 @@ pub(crate) fn tls(py: Python<'_>, error: &TlsError) -> PyErr {
     let kind = format!("{:?}", error.fault());
     let kind: String = kind.chars().take_while(char::is_ascii_alphanumeric).collect();
     let raised = raised(py, name, (error.to_string(), kind));
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<PyErr>());
+    let cause = error.cause().and_then(|cause| cause.downcast_ref::<PyErr>());
     if let Some(cause) = cause {
         raised.set_cause(py, Some(cause.clone_ref(py)));
     }

@@ -70,7 +70,8 @@ impl std::error::Error for TrySendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Full => None,
-            Self::Closed(error) => Some(error),
+            // `Display` has said it.
+            Self::Closed(error) => error.source(),
         }
     }
 }

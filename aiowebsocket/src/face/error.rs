@@ -297,3 +297,140 @@ impl From<ReplyError> for Error {
 }
 
 const _: () = assert!(size_of::<Error>() <= 24, "results are moved often");
+
+#[cfg(all(test, feature = "proxies", feature = "redirects"))]
+mod tests {
+    use std::error::Error as _;
+    use std::io;
+    use std::time::Instant;
+
+    use http::StatusCode;
+
+    use super::{Error, TimeLimit};
+    use crate::layer::{TlsError, TlsFault};
+    use crate::opening::{
+        AcceptError, Address, ConnectError, DialError, Dialling, HandshakeError, OpenStep, Proxy, ProxyFault,
+        ProxyRulesError, RedirectError, RedirectFault, ReplyError, RequestError, ResolveError,
+    };
+    use crate::protocol::{CloseCode, PeerError, UsageError};
+
+    /// What a program of its own may fail with: two errors, the second behind the first.
+    #[derive(Debug)]
+    struct Outer(io::Error);
+
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("the outer of the two")
+        }
+    }
+
+    impl std::error::Error for Outer {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    fn outer() -> io::Error {
+        io::Error::other(Outer(io::Error::other("the inner one")))
+    }
+
+    fn refused() -> io::Error {
+        io::Error::from_raw_os_error(111)
+    }
+
+    fn undialled(cause: io::Error) -> DialError {
+        let mut dialling = Dialling::new(&[([127, 0, 0, 1], 1).into()], None);
+        let now = Instant::now();
+        let attempt = dialling.next(now).expect("not over").expect("one address");
+        dialling.failed(attempt.id, cause);
+        dialling.next(now).expect_err("it was the only one")
+    }
+
+    /// The texts of an error and of all that is behind it.
+    fn chain(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+        let mut texts = vec![error.to_string()];
+        let mut behind = error.source();
+        while let Some(error) = behind {
+            texts.push(error.to_string());
+            behind = error.source();
+        }
+        texts
+    }
+
+    #[test]
+    fn no_text_of_a_chain_stands_in_one_before_it() {
+        let not_an_address = || Address::parse("nonsense").expect_err("no address");
+        let status = StatusCode::FOUND;
+        let tls = |fault, cause| Error::from(TlsError::caused(fault, cause));
+        let rules = ProxyRulesError {
+            variable: "ALL_PROXY".to_owned(),
+            error: Proxy::parse("ftp://nonsense").expect_err("no proxy"),
+        };
+        let unresolved = |cause| ConnectError::Resolve(ResolveError::new("example.com".to_owned(), cause));
+        let redirect = RedirectError { status, fault: RedirectFault::Address(not_an_address()) };
+        let opening = [
+            unresolved(refused()),
+            unresolved(outer()),
+            ConnectError::Connect(undialled(refused())),
+            ConnectError::Connect(undialled(outer())),
+            ConnectError::Random(outer()),
+            ConnectError::ProxyRules(rules),
+            ConnectError::Proxy(ProxyFault::HttpVersion),
+            ConnectError::Redirect(redirect),
+            ConnectError::Handshake(HandshakeError::NotHttp { start: vec![1] }),
+            ConnectError::Timeout { step: OpenStep::Resolve, whole: true },
+        ];
+        for error in &opening {
+            holds(error);
+        }
+        let errors = [
+            Error::from(not_an_address()),
+            RequestError::Required { name: "Host".to_owned() }.into(),
+            tls(TlsFault::BadCertificate, outer()),
+            tls(TlsFault::Broken, refused()),
+            tls(TlsFault::Configuration, outer()),
+            tls(TlsFault::NoCommonProtocol, outer()),
+            tls(TlsFault::UnknownIssuer, outer()),
+            AcceptError::HeadTooLarge { limit: 1 }.into(),
+            Error::Protocol(Box::new(PeerError::NotUtf8)),
+            Error::TooBig(Box::new(PeerError::MessageTooBig { length: 2, limit: 1 })),
+            Error::Refused(StatusCode::FORBIDDEN),
+            ReplyError::NoRequest.into(),
+            Error::Timeout(TimeLimit::KeepAlive),
+            Error::Closed { code: CloseCode::NORMAL, reason: Box::default() },
+            Error::NotConnected,
+            UsageError::NotOpen.into(),
+            Error::Io(refused()),
+            Error::Io(outer()),
+        ];
+        for error in opening.into_iter().map(Error::from).chain(errors) {
+            holds(&error);
+            #[cfg(feature = "tokio")]
+            holds(&crate::TrySendError::Closed(error));
+        }
+    }
+
+    fn holds(error: &(dyn std::error::Error + 'static)) {
+        let texts = chain(error);
+        for (i, text) in texts.iter().enumerate() {
+            assert!(!texts[..i].iter().any(|before| before.contains(text)), "{texts:?}");
+        }
+    }
+
+    /// What `Display` has not said is still to be found.
+    #[test]
+    fn what_is_behind_the_error_inside_is_handed_on() {
+        for error in [
+            Error::from(ConnectError::Resolve(ResolveError::new("example.com".to_owned(), outer()))),
+            ConnectError::Connect(undialled(outer())).into(),
+            TlsError::caused(TlsFault::Broken, outer()).into(),
+            Error::Io(outer()),
+        ] {
+            let texts = chain(&error);
+            assert!(texts[0].ends_with("the outer of the two"), "{texts:?}");
+            assert_eq!(texts[1..], ["the inner one"], "{error}");
+        }
+        let untrusted = Error::from(TlsError::caused(TlsFault::UnknownIssuer, refused()));
+        assert!(untrusted.source().is_some(), "the library's own words");
+    }
+}

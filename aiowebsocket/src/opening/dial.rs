@@ -275,8 +275,9 @@ impl fmt::Debug for DialError {
 }
 
 impl std::error::Error for DialError {
+    /// What is behind the most telling cause; `Display` has said them all.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.most_telling().map(|cause| cause as _)
+        self.most_telling()?.source()
     }
 }
 

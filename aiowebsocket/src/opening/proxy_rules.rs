@@ -100,11 +100,8 @@ impl fmt::Display for ProxyRulesError {
     }
 }
 
-impl std::error::Error for ProxyRulesError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
-}
+/// `Display` has said what is wrong with the value, and there is nothing behind that.
+impl std::error::Error for ProxyRulesError {}
 
 /// One entry of `no_proxy`.
 #[derive(Clone, Debug, PartialEq, Eq)]

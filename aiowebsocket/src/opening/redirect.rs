@@ -126,14 +126,8 @@ impl fmt::Display for RedirectError {
     }
 }
 
-impl std::error::Error for RedirectError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.fault {
-            RedirectFault::Address(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+/// `Display` has said what is wrong with the address, and there is nothing behind that.
+impl std::error::Error for RedirectError {}
 
 /// RFC 3986 5.2.2: the target of a reference. The base has a scheme, an authority and a path that begins with `/`.
 fn resolve(reference: &str, base: &Address) -> Result<Address, UrlError> {

@@ -112,7 +112,7 @@ pub struct ResolveError {
 }
 
 impl ResolveError {
-    pub(super) fn new(host: String, cause: io::Error) -> Self {
+    pub(crate) fn new(host: String, cause: io::Error) -> Self {
         Self { host, cause }
     }
 
@@ -141,8 +141,9 @@ impl fmt::Debug for ResolveError {
 }
 
 impl std::error::Error for ResolveError {
+    /// What is behind the cause, which `Display` has said.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.cause)
+        self.cause.source()
     }
 }
 
@@ -189,8 +190,8 @@ impl fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Random(error) => Some(error),
             // `Display` has said them already.
+            Self::Random(error) => error.source(),
             Self::Resolve(error) => error.source(),
             Self::ProxyRules(error) => error.source(),
             Self::Connect(error) => error.source(),

@@ -92,7 +92,7 @@ fn a_name_is_looked_up_and_its_addresses_are_tried() {
         connect("ws://feed.example/").resolver(|_, _| Err(io::Error::other("never heard of"))).open();
     let Err(error @ Error::Dns(_)) = nobody else { panic!("{nobody:?}") };
     assert_eq!(error.to_string(), "the host name \"feed.example\" could not be resolved: never heard of");
-    assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("never heard of"));
+    assert!(error.source().is_none(), "the text above has it");
     let localhost = connect(format!("ws://localhost:{}/", open.port())).open();
     assert!(localhost.is_ok(), "by the system's resolver: {localhost:?}");
 }

@@ -204,7 +204,7 @@ fn who_gives_up_hears_what_was_tried() {
     start(&mut dialling, 260);
     let error = dialling.give_up();
     assert_eq!(error.to_string(), "192.0.2.1:1: no; 192.0.2.1:2, 192.0.2.1:3: no answer yet");
-    assert_eq!(std::error::Error::source(&error).expect("a cause").to_string(), "no");
+    assert!(std::error::Error::source(&error).is_none(), "the text above has it");
     // As the faces hand it on, with the whole behind it.
     let error = Error::from(error);
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
