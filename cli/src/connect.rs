@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::clock::{delay, seconds};
-use crate::exit::{Exit, Failure, Outcome, name};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::input::{self, Input};
 use crate::output::{Output, Style, standard_output};
 use crate::place::Place;
@@ -133,7 +133,7 @@ where
     drop(input);
     drop(terminal);
     if options.target.verbose || (was_interactive && matches!(end, Ok(End::Server))) {
-        tell(&format!("* closed: {}", name(sender.close_code().unwrap_or(CloseCode::ABNORMAL))));
+        tell(&format!("* closed: {}", sender.close_code().unwrap_or(CloseCode::ABNORMAL)));
     }
     match end? {
         End::Input | End::Server => Ok(Exit::Success),

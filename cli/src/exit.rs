@@ -3,8 +3,6 @@
 use std::fmt;
 use std::io;
 
-use aiowebsocket::CloseCode;
-
 /// What `--help` says about the codes below.
 pub(crate) const CODES: &str = "\
 Exit codes:
@@ -62,13 +60,5 @@ impl From<io::Error> for Failure {
             io::ErrorKind::BrokenPipe => Self::quiet(Exit::Success),
             _ => Self::new(Exit::Failed, format!("standard output cannot be written: {error}")),
         }
-    }
-}
-
-/// A close code with its name.
-pub(crate) fn name(code: CloseCode) -> String {
-    match code.name() {
-        Some(name) => format!("{} {name}", code.get()),
-        None => code.get().to_string(),
     }
 }

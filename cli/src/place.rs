@@ -11,7 +11,7 @@ use aiowebsocket::opening::{
 use aiowebsocket::{CloseCode, Error, Milestone, OpenStep, Proxy, TimeLimit, TlsError, TlsFault};
 
 use crate::clock::show;
-use crate::exit::{Exit, Failure, name};
+use crate::exit::{Exit, Failure};
 use crate::proxy::Proxies;
 
 /// The server that was asked for, the way to it, and how far the connection came.
@@ -318,8 +318,10 @@ fn dial_error(error: &io::Error) -> Option<&DialError> {
 
 /// A server's closing, in words.
 fn closed(code: CloseCode, reason: &str) -> String {
-    let why = if reason.is_empty() { code.explain().to_owned() } else { format!("{reason:?}") };
-    format!("the server closed the connection with {}: {why}", name(code))
+    match reason {
+        "" => format!("the server closed the connection with {code}"),
+        _ => format!("the server closed the connection with {code}: {reason:?}"),
+    }
 }
 
 /// A mistake in a header or subprotocol, in the words of the command line.

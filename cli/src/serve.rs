@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::broadcast::{Client, Hub};
-use crate::exit::{Exit, Failure, Outcome, name};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::say::tell;
 use crate::signal::Signals;
 use crate::target::Compression;
@@ -190,14 +190,14 @@ impl Service {
         };
         let ended = match ended {
             Ok(Some((code, reason))) => {
-                self.tell(format_args!("{peer} is closed with {}: {reason}", name(code)));
+                self.tell(format_args!("{peer} is closed with {code}: {reason:?}"));
                 ws.close(code, reason).await
             }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         match (ended, ws.close_code()) {
-            (Ok(()), Some(code)) => self.tell(format_args!("{peer} closed: {}", name(code))),
+            (Ok(()), Some(code)) => self.tell(format_args!("{peer} closed: {code}")),
             (Ok(()), None) => self.tell(format_args!("{peer} closed")),
             (Err(error), _) => self.tell(format_args!("{peer} ended: {error}")),
         }

@@ -179,19 +179,12 @@ def _closed(
     code: int | None, reason: str, what: str | None, kind: str, cause: BaseException | None
 ) -> ConnectionClosed:
     """The exception for an ending that the extension describes; ``kind`` is clean, fault (the peer's), timeout or error."""
-    # Not above: the extension loads this module.
-    from ._aiowebsocket import _explain_close
-
     if what is not None:
-        message = f"{what} ({code})" if code is not None else what
+        message = what
     elif cause is not None:
         message = f"the connection broke: {cause} ({code})"
-    elif code == 1006:
-        message = "the peer ended the connection without a Close frame (1006)"
     else:
-        assert code is not None, "it is closed by the peer"
-        name = _explain_close(code)[0]
-        message = f"the connection was closed: {code}" + (f" ({name})" if name else "") + (f": {reason}" if reason else "")
+        message = "the peer ended the connection without a Close frame (1006)"
     if kind == "clean" and cause is None:
         exception: type[ConnectionClosed] = ConnectionClosedOK
     else:

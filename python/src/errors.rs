@@ -1,6 +1,6 @@
 //! Errors of the machines as Python's exceptions, which stand in `exceptions.py`.
 
-use std::io;
+use std::{fmt, io};
 
 use aiowebsocket::layer::{TlsError, TlsFault};
 use aiowebsocket::opening::{ConnectError, DialError, ProxyFault, ResolveError};
@@ -33,16 +33,21 @@ pub(crate) fn closed(
     secure: Option<&TlsError>,
 ) -> PyErr {
     let code = ending.map(|ending| ending.code().get());
+    let with_code = |what: &dyn fmt::Display| Some(format!("{what} ({})", code.unwrap_or_default()));
     let (reason, what) = match ending {
         // Our own Close frame went out, and the peer's has not come.
         None => ("", Some("close() was called".to_owned())),
-        Some(Ending::Closed(frame)) => (&*frame.reason, None),
-        Some(Ending::Failed(error)) => ("", Some(error.to_string())),
+        Some(Ending::Closed(frame)) => {
+            let (code, reason) = (frame.code, &*frame.reason);
+            // In the words of the library's own error.
+            (reason, Some(Error::Closed { code, reason: reason.into() }.to_string()))
+        }
+        Some(Ending::Failed(error)) => ("", with_code(error)),
         Some(Ending::Timeout(Timeout::KeepAlive)) => {
-            ("", Some("the peer is silent: no byte came within ping_timeout after a ping".to_owned()))
+            ("", with_code(&"the peer is silent: no byte came within ping_timeout after a ping"))
         }
         Some(Ending::Timeout(_)) => {
-            ("", Some("the peer did not complete the closing handshake within close_timeout".to_owned()))
+            ("", with_code(&"the peer did not complete the closing handshake within close_timeout"))
         }
         Some(_) => ("", None),
     };
@@ -148,7 +153,7 @@ pub(crate) fn other_kind() -> PyErr {
 }
 
 /// A mistake in an argument.
-pub(crate) fn value(error: &impl std::fmt::Display) -> PyErr {
+pub(crate) fn value(error: &impl fmt::Display) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 

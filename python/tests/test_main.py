@@ -82,7 +82,7 @@ async def test_what_the_server_says(loop_that_spawns, server):
     assert await running == (0, "a\nb\n", "")
 
 
-@pytest.mark.parametrize(("end", "told"), [(close(1011, "oops"), "1011 (Internal Error): oops"), (b"", "1006")])
+@pytest.mark.parametrize(("end", "told"), [(close(1011, "oops"), '1011 (Internal Error): "oops"'), (b"", "1006")])
 async def test_the_server_complains(loop_that_spawns, server, end, told):
     running = asyncio.ensure_future(client(server.uri))
     peer = await server.accept()

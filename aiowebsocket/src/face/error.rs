@@ -201,7 +201,7 @@ impl fmt::Display for Error {
                 write!(f, "the peer ended the connection without a Close frame (1006)")
             }
             Self::Closed { code, reason } if reason.is_empty() => {
-                write!(f, "the connection was closed: {code}, {}", code.explain())
+                write!(f, "the connection was closed: {code}")
             }
             Self::Closed { code, reason } => write!(f, "the connection was closed: {code}: {reason:?}"),
             Self::NotConnected => f.write_str("there is no connection now: nothing was sent"),

@@ -122,7 +122,7 @@ hello
 < sec-websocket-protocol: chat
 < sec-websocket-extensions: permessage-deflate
 * DURATION  open, subprotocol chat, permessage-deflate
-* closed: 1000 Normal Closure
+* closed: 1000 (Normal Closure)
 
 "#]],
     );
@@ -245,7 +245,7 @@ exit code: 0
 < connection: Upgrade
 < sec-websocket-accept: KEY
 * DURATION  open
-* closed: 1001 Going Away
+* closed: 1001 (Going Away)
 
 "#]],
     );

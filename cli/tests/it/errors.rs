@@ -437,7 +437,7 @@ aiows: ws://127.0.0.1:PORT/: the server closed the connection with 4001: "the se
 exit code: 4
 ----- stdout
 ----- stderr
-aiows: ws://127.0.0.1:PORT/: the server closed the connection with 1011 Internal Error: an unexpected condition kept the server from fulfilling the request
+aiows: ws://127.0.0.1:PORT/: the server closed the connection with 1011 (Internal Error)
 
 "#]],
     );

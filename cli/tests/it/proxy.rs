@@ -156,7 +156,7 @@ hello
 < sec-websocket-accept: KEY
 < sec-websocket-extensions: permessage-deflate
 * DURATION  open, permessage-deflate
-* closed: 1000 Normal Closure
+* closed: 1000 (Normal Closure)
 
 "#]],
     );
@@ -201,7 +201,7 @@ aiows: warning: --insecure takes any certificate: whoever sits in between can re
 < sec-websocket-accept: KEY
 < sec-websocket-extensions: permessage-deflate
 * DURATION  open, permessage-deflate
-* closed: 1000 Normal Closure
+* closed: 1000 (Normal Closure)
 
 "#]],
     );
@@ -604,7 +604,7 @@ hello
 < sec-websocket-accept: KEY
 < sec-websocket-extensions: permessage-deflate
 * DURATION  open, permessage-deflate
-* closed: 1000 Normal Closure
+* closed: 1000 (Normal Closure)
 
 "#]],
     );

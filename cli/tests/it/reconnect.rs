@@ -133,7 +133,7 @@ aiows: wss://127.0.0.1:PORT/: the server's certificate was issued by somebody wh
 exit code: 4
 ----- stdout
 ----- stderr
-aiows: ws://127.0.0.1:PORT/: the server closed the connection with 1008 Policy Violation: "not you"
+aiows: ws://127.0.0.1:PORT/: the server closed the connection with 1008 (Policy Violation): "not you"
 
 "#]],
     );

@@ -71,7 +71,8 @@ fn a_slow_client_is_given_up_and_memory_stays_bounded() {
         assert_eq!(quick.recv().await.expect("open").expect("a message").as_text(), Some("still here"));
     });
     // It reads again while there is time to hear why it is thrown out.
-    server.program.error_line(|line| line.ends_with("1013 Try Again Later: this client reads too slowly"));
+    let told = r#"1013 (Try Again Later): "this client reads too slowly""#;
+    server.program.error_line(|line| line.ends_with(told));
     let ended = runtime.block_on(timed(async {
         loop {
             match slow.recv().await {
@@ -130,9 +131,9 @@ exit code: 0
 listening on ws://127.0.0.1:PORT/
 ----- stderr
 127.0.0.1:PORT opened /path?query, permessage-deflate
-127.0.0.1:PORT closed: 1000 Normal Closure
+127.0.0.1:PORT closed: 1000 (Normal Closure)
 127.0.0.1:PORT opened /, permessage-deflate
-127.0.0.1:PORT closed: 1000 Normal Closure
+127.0.0.1:PORT closed: 1000 (Normal Closure)
 127.0.0.1:PORT was refused: the request does not ask for an upgrade to websocket
 
 "#]],

@@ -120,7 +120,7 @@ listening on ws://127.0.0.1:PORT/
         for client in clients {
             let said = client.wait();
             assert_eq!(said.code, Some(0));
-            assert!(String::from_utf8_lossy(&said.stderr).ends_with("* closed: 1001 Going Away\n"));
+            assert!(String::from_utf8_lossy(&said.stderr).ends_with("* closed: 1001 (Going Away)\n"));
         }
     }
 }

@@ -93,7 +93,7 @@ connected to ws://127.0.0.1:PORT/; Enter sends a line, Ctrl-D closes
     ]
   }
 > 
-* closed: 1000 Normal Closure
+* closed: 1000 (Normal Closure)
 "#]],
     );
     assert_eq!(terminal.end(), Some(0));
@@ -107,7 +107,7 @@ fn ctrl_c_ends_it() {
     terminal.kind("unsent\x03");
     assert_eq!(terminal.end(), Some(130));
     assert!(terminal.is_as_before());
-    server.program.error_line(|line| line.ends_with("closed: 1001 Going Away"));
+    server.program.error_line(|line| line.ends_with("closed: 1001 (Going Away)"));
 }
 
 /// Whoever presses Ctrl-D has seen what there is: nothing is waited for.

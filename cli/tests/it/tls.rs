@@ -92,7 +92,7 @@ hello
 < sec-websocket-accept: KEY
 < sec-websocket-extensions: permessage-deflate
 * DURATION  open, permessage-deflate
-* closed: 1000 Normal Closure
+* closed: 1000 (Normal Closure)
 
 "#]],
     );

@@ -337,7 +337,7 @@ def test_the_end_is_told_with_code_name_and_reason(run) -> None:
             await asyncio.sleep(0.05)
             assert await aws.manipulator.receive() == b"last"
             for call in (aws.manipulator.receive, lambda: aws.manipulator.send("x")):
-                with pytest.raises(ConnectionClosed, match=r"1001 \(Going Away\): bye ä") as raised:
+                with pytest.raises(ConnectionClosed, match=r'1001 \(Going Away\): "bye ä"') as raised:
                     await call()
                 assert (raised.value.code, raised.value.reason) == (CloseCode.GOING_AWAY, "bye ä")
                 assert isinstance(raised.value, asyncio.IncompleteReadError)

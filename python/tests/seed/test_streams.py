@@ -131,7 +131,7 @@ def test_the_hook_at_the_end_is_called_once(run) -> None:
             converse, _, _ = await connect(uri)
             converse.frame.receive_close = hook  # type: ignore[method-assign]
             for _ in range(2):
-                with pytest.raises(ConnectionClosed, match="4000: why"):
+                with pytest.raises(ConnectionClosed, match='4000: "why"'):
                     await converse.receive()
             assert called == [1]
 

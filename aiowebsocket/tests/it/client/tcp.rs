@@ -442,7 +442,7 @@ async fn close_codes_arrive_on_both_sides() {
                     "" => "the connection was closed: 1011 (Internal Error)".to_owned(),
                     _ => format!("the connection was closed: 4321: {reason:?}"),
                 };
-                assert!(error.to_string().starts_with(&expected), "{error}");
+                assert_eq!(error.to_string(), expected);
             }
         }
     }
