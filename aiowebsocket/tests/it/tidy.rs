@@ -40,6 +40,31 @@ fn the_walk_finds_the_tree() {
     assert!(files("aiowebsocket/src", "rs").len() > 30);
 }
 
+/// The names of a public enum's variants, without what they hold.
+fn variants(file: &str, name: &str) -> Vec<String> {
+    let text = read(file);
+    let (_, body) = text.split_once(&format!("pub enum {name} {{\n")).expect("the enum is there");
+    let (body, _) = body.split_once("\n}").expect("it ends");
+    let names = body.lines().filter_map(|line| line.strip_prefix("    "));
+    let names = names.filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
+    names.map(|line| line.chars().take_while(char::is_ascii_alphanumeric).collect()).collect()
+}
+
+/// The pages count and list what can be wrong with TLS.
+#[test]
+fn the_faults_of_tls_are_all_told() {
+    let faults = variants("aiowebsocket/src/layer.rs", "TlsFault");
+    assert!(faults.len() > 10 && faults.contains(&"WrongHost".to_owned()), "{faults:?}");
+    let page = read("docs/opening.md");
+    for fault in &faults {
+        assert!(page.contains(&format!("`{fault}`")), "docs/opening.md does not list {fault}");
+    }
+    // Three are named there.
+    let count = ["twelve", "thirteen", "fourteen", "fifteen"][faults.len() - 15];
+    let told = format!("expired, wrong host, unknown issuer and {count} others apart");
+    assert!(read("README.md").contains(&told), "README.md does not say: {told}");
+}
+
 #[test]
 fn the_machines_know_no_socket_clock_task_or_randomness() {
     let forbidden = [
