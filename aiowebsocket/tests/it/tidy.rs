@@ -166,6 +166,19 @@ fn the_version_is_in_the_changelog() {
     assert!(read("CHANGELOG.md").contains(&format!("## {version}")), "{version} is not in CHANGELOG.md");
 }
 
+/// What is packed is what lies in the package's own folder, and both licences want their text with every copy.
+#[test]
+fn every_package_has_the_licences() {
+    for package in ["aiowebsocket", "cli", "python"] {
+        for name in ["LICENSE-APACHE", "LICENSE-MIT"] {
+            assert_eq!(read(format!("{package}/{name}")), read(name), "{package}");
+        }
+    }
+    let project: toml::Table = read("python/pyproject.toml").parse().expect("TOML");
+    let files = project["project"]["license-files"].as_array().expect("a list");
+    assert_eq!(files.len(), 2, "the wheel has both");
+}
+
 #[test]
 fn the_figures_of_the_readme_are_those_of_the_record() {
     let record: toml::Table = read("aiowebsocket/benches/icount.toml").parse().expect("a record");
