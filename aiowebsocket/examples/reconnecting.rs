@@ -18,12 +18,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // So short only here, where there is one client: the default waits up to five seconds before it connects again.
     let policy =
         Backoff::default().first_delay(Duration::from_millis(200)).base_delay(Duration::from_millis(200));
-    let mut feed =
-        connect(format!("ws://{address}/feed")).reconnecting(policy).on_connect(|mut ws| async move {
-            // Before anything else, on every connection.
-            ws.send("subscribe").await?;
-            Ok(ws)
-        });
+    let mut feed = connect(format!("ws://{address}/feed")).reconnecting(policy).on_connect(|ws| {
+        // Before anything else, on every connection.
+        Box::pin(ws.send("subscribe"))
+    });
 
     let mut ticks = 0;
     while let Some(event) = feed.next().await? {

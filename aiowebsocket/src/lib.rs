@@ -39,7 +39,7 @@ pub use deflate::{Agreed, Deflate};
 #[cfg(any(feature = "tokio", feature = "blocking"))]
 pub use face::{
     Connect, Counters, Data, Dial, Dials, Error, Event, INLINE, Message, MessageRef, Negotiated, Outgoing,
-    Part, Target, Text, TimeLimit,
+    Part, ProgramError, Target, Text, TimeLimit,
 };
 pub use layer::{TlsError, TlsFault, TlsInfo};
 pub use opening::{Backoff, GaveUp, Milestone, OpenLimits, OpenStep};

@@ -46,8 +46,10 @@ pub(crate) async fn talk(
     signals: &mut Signals,
 ) -> Outcome {
     let greetings = manner.greetings.to_vec();
-    let mut link =
-        connect.reconnecting(policy(manner.most)).on_connect(move |ws| greet(ws, greetings.clone()));
+    let mut link = connect.reconnecting(policy(manner.most)).on_connect(move |ws| {
+        let greetings = greetings.clone();
+        Box::pin(async move { greet(ws, &greetings).await })
+    });
     let Console { terminal, mut input, mut output } = console;
     let is_typed = terminal.is_some();
     let mut talk = Talk { place, pending: VecDeque::new(), is_typed };
@@ -77,15 +79,11 @@ fn policy(most: Duration) -> Backoff {
     Backoff::default().first_delay(USUAL.min(most)).base_delay(USUAL.min(most)).max_delay(most)
 }
 
-async fn greet(
-    mut ws: aiowebsocket::WebSocket,
-    greetings: Vec<String>,
-) -> Result<aiowebsocket::WebSocket, Error> {
-    for greeting in &greetings {
+async fn greet(ws: &mut aiowebsocket::WebSocket, greetings: &[String]) -> Result<(), Error> {
+    for greeting in greetings {
         ws.feed(greeting).await?;
     }
-    ws.flush().await?;
-    Ok(ws)
+    ws.flush().await
 }
 
 /// Closes the connection that is there, and writes out what arrived.

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::connect::Transport;
 use super::driver::{Driver, now};
@@ -57,10 +57,9 @@ impl<T: Transport + Clone> Connect<T> {
     /// # async fn example() -> Result<(), aiowebsocket::Error> {
     /// use aiowebsocket::{Backoff, ReconnectEvent, connect};
     ///
-    /// let mut feed = connect("ws://127.0.0.1:8765/feed").reconnecting(Backoff::default()).on_connect(|mut ws| async {
-    ///     ws.send(r#"{"subscribe": "trades"}"#).await?;
-    ///     Ok(ws)
-    /// });
+    /// let mut feed = connect("ws://127.0.0.1:8765/feed").reconnecting(Backoff::default()).on_connect(|ws| Box::pin(async {
+    ///     ws.send(r#"{"subscribe": "trades"}"#).await
+    /// }));
     /// while let Some(event) = feed.next().await? {
     ///     match event {
     ///         ReconnectEvent::Message(message) => println!("{message:?}"),
@@ -106,7 +105,13 @@ pub struct Reconnecting<T: Transport = Dial> {
 }
 
 type Opening<S> = Pin<Box<dyn Future<Output = Result<WebSocket<S>, Error>> + Send>>;
-type Hook<S> = Arc<dyn Fn(WebSocket<S>) -> Opening<S> + Send + Sync>;
+type Hook<S> = Arc<dyn for<'a> Fn(&'a mut WebSocket<S>) -> Hooked<'a> + Send + Sync>;
+/// What a hook is about, for as long as it has the connection.
+type Hooked<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
+
+/// How long the peer's answer to the Close frame is awaited where the hook has failed: some round trips of a slow line. Without it
+/// the end of the stream could overtake the frame; a peer that does not answer must not hold up the next attempt.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// ```text
 /// Waiting ──the time──► Opening ──open──► Open
@@ -123,18 +128,46 @@ enum State<S> {
 }
 
 impl<T: Transport + Clone> Reconnecting<T> {
-    /// Has each fresh connection handed to this function before its messages flow: to subscribe, to authenticate, to wait for an
-    /// answer to that. What it receives is its own; it gives the connection back. Its error counts as a failed attempt.
+    /// Lends each fresh connection to this function before its messages flow: to subscribe, to authenticate, to wait for an
+    /// answer to that. What it receives is its own.
+    ///
+    /// Its error counts as a failed attempt, and [`Error::is_retryable`] says whether another one follows. What the program itself
+    /// finds wrong is [`Error::passing`] or, where every other attempt would meet it again, [`Error::lasting`]. The connection is
+    /// closed with 1001 then, and the peer's answer awaited for a second at most.
     ///
     /// It has no time limit of its own, since only its author knows how long what it waits for may take: `open_timeout` ends with the
     /// opening handshake, and a server that answers pings and nothing else keeps the hook waiting for ever, in `next`. Bound it
-    /// where it waits, with `tokio::time::timeout`, and return [`Error::Io`] with [`std::io::ErrorKind::TimedOut`]: that is a failed attempt like any other.
-    pub fn on_connect<F, R>(mut self, hook: F) -> Self
+    /// where it waits.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// use aiowebsocket::{Backoff, Error, connect};
+    /// use tokio::time::timeout;
+    ///
+    /// let feed = connect("wss://example.com/feed").reconnecting(Backoff::default()).on_connect(|ws| {
+    ///     Box::pin(async move {
+    ///         ws.send(r#"{"token": "…"}"#).await?;
+    ///         let answer = timeout(Duration::from_secs(5), ws.recv());
+    ///         let answer = answer.await.map_err(|_| Error::passing("the server did not answer"))??;
+    ///         match answer.as_ref().and_then(|answer| answer.as_text()) {
+    ///             Some("welcome") => Ok(()),
+    ///             Some("wrong token") => Err(Error::lasting("the token is not taken")),
+    ///             _ => Err(Error::passing("the server is not ready")),
+    ///         }
+    ///     })
+    /// });
+    /// ```
+    pub fn on_connect<F>(mut self, hook: F) -> Self
     where
-        F: Fn(WebSocket<T::Stream>) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<WebSocket<T::Stream>, Error>> + Send + 'static,
+        F: for<'a> Fn(
+                &'a mut WebSocket<T::Stream>,
+            ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>
+            + Send
+            + Sync
+            + 'static,
     {
-        self.hook = Some(Arc::new(move |ws| Box::pin(hook(ws))));
+        self.hook = Some(Arc::new(hook));
         self
     }
 
@@ -283,11 +316,15 @@ impl<T: Transport + Clone> Reconnecting<T> {
         let connecting = self.connect.again().into_future();
         let hook = self.hook.clone();
         Box::pin(async move {
-            let ws = connecting.await?;
-            match hook {
-                Some(hook) => hook(ws).await,
-                None => Ok(ws),
+            let mut ws = connecting.await?;
+            if let Some(hook) = hook
+                && let Err(error) = hook(&mut ws).await
+            {
+                // Whatever comes of it: what failed is told.
+                _ = timeout(FAREWELL, ws.close(CloseCode::GOING_AWAY, "")).await;
+                return Err(error);
             }
+            Ok(ws)
         })
     }
 

@@ -5,6 +5,7 @@ use std::io;
 
 use http::StatusCode;
 
+use super::program::ProgramError;
 use crate::layer::TlsError;
 use crate::opening::{
     AcceptError, ConnectError, Failure, HandshakeError, OpenStep, ProxyFault, ProxyRulesError, RedirectError,
@@ -61,6 +62,8 @@ pub enum Error {
     Usage(UsageError),
     /// The stream broke.
     Io(io::Error),
+    /// What the program itself found: see [`Error::passing`] and [`Error::lasting`].
+    Program(Box<ProgramError>),
 }
 
 /// Which time limit ran out.
@@ -93,6 +96,7 @@ impl Error {
             Self::Connect(_) | Self::Dns(_) | Self::Timeout(_) | Self::Io(_) | Self::NotConnected => {
                 Failure::Passing
             }
+            Self::Program(error) if !error.is_lasting => Failure::Passing,
             Self::Proxy(fault) => (&**fault).into(),
             Self::Tls(error) => (&**error).into(),
             Self::Closed { code, .. } => Failure::Closed(code.get()),
@@ -106,7 +110,8 @@ impl Error {
             | Self::Reply(_)
             | Self::Protocol(_)
             | Self::TooBig(_)
-            | Self::Usage(_) => Failure::Lasting,
+            | Self::Usage(_)
+            | Self::Program(_) => Failure::Lasting,
         }
     }
 
@@ -131,6 +136,7 @@ impl Error {
             Self::NotConnected => "NotConnected",
             Self::Usage(_) => "Usage",
             Self::Io(_) => "Io",
+            Self::Program(_) => "Program",
         }
     }
 
@@ -207,6 +213,7 @@ impl fmt::Display for Error {
             Self::NotConnected => f.write_str("there is no connection now: nothing was sent"),
             Self::Usage(error) => error.fmt(f),
             Self::Io(error) => write!(f, "the connection broke: {error}"),
+            Self::Program(error) => error.fmt(f),
         }
     }
 }
@@ -220,6 +227,7 @@ impl std::error::Error for Error {
             Self::Proxy(error) => error.source(),
             Self::Tls(error) => error.source(),
             Self::Redirect(error) => error.source(),
+            Self::Program(error) => error.source(),
             Self::Url(_)
             | Self::Request(_)
             | Self::Handshake(_)
@@ -340,6 +348,7 @@ mod tests {
 
     fn undialled(cause: io::Error) -> DialError {
         let mut dialling = Dialling::new(&[([127, 0, 0, 1], 1).into()], None);
+        #[expect(clippy::disallowed_methods, reason = "a moment like any other")]
         let now = Instant::now();
         let attempt = dialling.next(now).expect("not over").expect("one address");
         dialling.failed(attempt.id, cause);
@@ -402,6 +411,8 @@ mod tests {
             UsageError::NotOpen.into(),
             Error::Io(refused()),
             Error::Io(outer()),
+            Error::passing(outer()),
+            Error::lasting("the token is not taken"),
         ];
         for error in opening.into_iter().map(Error::from).chain(errors) {
             holds(&error);
@@ -425,6 +436,7 @@ mod tests {
             ConnectError::Connect(undialled(outer())).into(),
             TlsError::caused(TlsFault::Broken, outer()).into(),
             Error::Io(outer()),
+            Error::passing(outer()),
         ] {
             let texts = chain(&error);
             assert!(texts[0].ends_with("the outer of the two"), "{texts:?}");

@@ -14,6 +14,7 @@ mod message;
 mod negotiated;
 mod outgoing;
 pub(crate) mod pipe;
+mod program;
 mod target;
 
 #[cfg(feature = "blocking")]
@@ -26,5 +27,6 @@ pub(crate) use means::{Means, Open};
 pub use message::{Event, Message, MessageRef, Part};
 pub use negotiated::Negotiated;
 pub use outgoing::Outgoing;
+pub use program::ProgramError;
 pub(crate) use target::Asked;
 pub use target::Target;

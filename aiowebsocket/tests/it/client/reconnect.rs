@@ -210,12 +210,14 @@ async fn a_mistake_is_told_before_anything_is_tried() {
 #[tokio::test(start_paused = true)]
 async fn the_hook_comes_before_the_messages() {
     let (connect, mut servers) = through_pipes(1 << 16);
-    let mut feed = connect.reconnecting(Backoff::default()).on_connect(|mut ws| async move {
-        ws.send("subscribe").await?;
-        match ws.recv().await? {
-            Some(answer) if answer.as_text() == Some("subscribed") => Ok(ws),
-            _ => Err(Error::Io(io::Error::other("not subscribed"))),
-        }
+    let mut feed = connect.reconnecting(Backoff::default()).on_connect(|ws| {
+        Box::pin(async {
+            ws.send("subscribe").await?;
+            match ws.recv().await? {
+                Some(answer) if answer.as_text() == Some("subscribed") => Ok(()),
+                _ => Err(Error::passing("not subscribed")),
+            }
+        })
     });
     let server = async {
         for answers in [["subscribed", "one"], ["busy", ""], ["subscribed", "two"]] {
@@ -237,7 +239,7 @@ async fn the_hook_comes_before_the_messages() {
         assert_eq!(text(&mut feed).await, "one");
         lost(&mut feed).await;
         let (cause, ..) = lost(&mut feed).await;
-        assert_eq!(cause.to_string(), "the connection broke: not subscribed");
+        assert_eq!(cause.to_string(), "not subscribed");
         assert_eq!(connected(&mut feed).await, 2);
         assert_eq!(text(&mut feed).await, "two");
         lost(&mut feed).await;
@@ -246,6 +248,76 @@ async fn the_hook_comes_before_the_messages() {
         _ = server => panic!("the client is not done"),
         () = client => {}
     }
+}
+
+/// An error of the program's own, as its hook has it.
+#[derive(Debug, PartialEq)]
+struct Unwelcome(&'static str);
+
+impl std::fmt::Display for Unwelcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "not welcome: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unwelcome {}
+
+/// What is wrong is the program's to say, and whether another attempt would meet it again. The server hears of the end.
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_fails_says_why_and_closes() {
+    let (connect, mut servers) = through_pipes(1 << 16);
+    let mut feed = connect.reconnecting(Backoff::default()).on_connect(|ws| {
+        Box::pin(async {
+            match ws.recv().await?.as_ref().and_then(|answer| answer.as_text()) {
+                Some("not yet") => Err(Error::passing(Unwelcome("not yet"))),
+                _ => Err(Error::lasting(Unwelcome("never"))),
+            }
+        })
+    });
+    let server = async {
+        for answer in ["not yet", "never"] {
+            let mut ws = open(&mut servers).await;
+            ws.send(answer).await.expect("open");
+            assert!(matches!(ws.recv().await, Ok(None)), "a closing handshake");
+            assert_eq!(ws.close_code(), Some(CloseCode::GOING_AWAY));
+        }
+    };
+    let client = async {
+        let start = Instant::now();
+        let (cause, ..) = lost(&mut feed).await;
+        assert!(start.elapsed() < Duration::from_millis(10), "the server answers at once");
+        assert_eq!(cause.to_string(), "not welcome: not yet");
+        let Err(Error::Program(error)) = feed.next().await else { panic!("another attempt") };
+        assert_eq!(error.cause().downcast_ref(), Some(&Unwelcome("never")));
+        assert_eq!(feed.gave_up(), Some(GaveUp::Final));
+    };
+    tokio::join!(server, client);
+}
+
+/// A server that does not answer the Close frame holds up nobody for long; one that has gone, not at all.
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_fails_does_not_wait_for_a_silent_server() {
+    let (connect, mut servers) = through_pipes(1 << 16);
+    let mut feed = connect
+        .reconnecting(Backoff::default())
+        .on_connect(|ws| Box::pin(async { ws.recv().await.and(Err(Error::passing("no"))) }));
+    let server = async {
+        let mut silent = open(&mut servers).await;
+        silent.send("anything").await.expect("open");
+        drop(open(&mut servers).await);
+        silent
+    };
+    let client = async {
+        let start = Instant::now();
+        assert_eq!(lost(&mut feed).await.0.to_string(), "no");
+        let waited = start.elapsed();
+        assert!((secs(1)..secs(2)).contains(&waited), "{waited:?}");
+        let (cause, retry_in, _) = lost(&mut feed).await;
+        assert!(matches!(cause, Error::Closed { code: CloseCode::ABNORMAL, .. }), "{cause}");
+        let all = start.elapsed();
+        assert!(all < waited + secs(5), "{all:?}, and again in {retry_in:?}");
+    };
+    tokio::join!(server, client);
 }
 
 /// Half a message, its compression, and a request's key are the first connection's alone.
@@ -370,10 +442,12 @@ async fn messages_come_before_the_end_of_their_connection() {
 #[tokio::test(start_paused = true)]
 async fn calls_can_be_dropped_at_any_time() {
     let (connect, mut servers) = through_pipes(1 << 16);
-    let mut feed = connect.reconnecting(Backoff::default()).on_connect(|mut ws| async move {
-        ws.send("hello").await?;
-        sleep(secs(1)).await;
-        Ok(ws)
+    let mut feed = connect.reconnecting(Backoff::default()).on_connect(|ws| {
+        Box::pin(async {
+            ws.send("hello").await?;
+            sleep(secs(1)).await;
+            Ok(())
+        })
     });
     let server = tokio::spawn(async move {
         let mut heard = Vec::new();

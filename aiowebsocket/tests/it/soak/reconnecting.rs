@@ -158,12 +158,14 @@ async fn run(log: &Path, rng: &mut Rng) -> Known {
         .first_delay(Duration::from_millis(20))
         .base_delay(Duration::from_millis(10))
         .max_delay(Duration::from_millis(50));
-    let mut feed = connect(format!("ws://{address}/")).reconnecting(policy).on_connect(|mut ws| async move {
-        ws.send("hello").await?;
-        match ws.recv().await? {
-            Some(message) if message.as_text() == Some("welcome") => Ok(ws),
-            _ => Err(Error::Io(io::Error::other("not welcome"))),
-        }
+    let mut feed = connect(format!("ws://{address}/")).reconnecting(policy).on_connect(|ws| {
+        Box::pin(async {
+            ws.send("hello").await?;
+            match ws.recv().await? {
+                Some(message) if message.as_text() == Some("welcome") => Ok(()),
+                _ => Err(Error::passing("not welcome")),
+            }
+        })
     });
     let mut known = Known {
         next: 0,
