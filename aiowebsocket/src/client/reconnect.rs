@@ -17,7 +17,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use super::connect::Transport;
 use super::driver::{Driver, now};
 use super::websocket::WebSocket;
-use crate::face::{Connect, Dial, Error, Message, Outgoing};
+use crate::face::{Connect, Counters, Dial, Error, Message, Outgoing};
 use crate::keys;
 use crate::opening::{Backoff, GaveUp, Retries};
 use crate::protocol::CloseCode;
@@ -78,6 +78,7 @@ impl<T: Transport + Clone> Connect<T> {
             connect: self,
             retries: Retries::new(policy),
             hook: None,
+            counters: Counters::default(),
             state,
             is_closing: false,
             closed: None,
@@ -95,6 +96,8 @@ pub struct Reconnecting<T: Transport = Dial> {
     connect: Connect<T>,
     retries: Retries,
     hook: Option<Hook<T::Stream>>,
+    /// Each connection counts in these.
+    counters: Counters,
     state: State<T::Stream>,
     /// `close` was called: the end of the connection is the end of all.
     is_closing: bool,
@@ -251,6 +254,12 @@ impl<T: Transport + Clone> Reconnecting<T> {
         }
     }
 
+    /// What passes through all its connections together, the hook's part included, and the newest round trip of any. To be asked for
+    /// at any time, and read from anywhere.
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
+
     /// Why there is no other attempt, after [`next`](Self::next) has failed.
     pub fn gave_up(&self) -> Option<GaveUp> {
         self.gave_up
@@ -315,8 +324,10 @@ impl<T: Transport + Clone> Reconnecting<T> {
     fn attempt(&self) -> Opening<T::Stream> {
         let connecting = self.connect.again().into_future();
         let hook = self.hook.clone();
+        let counters = self.counters.clone();
         Box::pin(async move {
             let mut ws = connecting.await?;
+            ws.driver.count_in(counters);
             if let Some(hook) = hook
                 && let Err(error) = hook(&mut ws).await
             {

@@ -285,7 +285,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// What passes through the connection from now on: messages and bytes each way, and the newest round trip. To be asked for once and
-    /// read from anywhere, without a lock.
+    /// read from anywhere, without a lock. The first call begins to count, which is why it wants the connection for itself: who never
+    /// asks pays nothing. A [`Reconnecting`](crate::Reconnecting) has [counters](crate::Reconnecting::counters) of its own.
     pub fn counters(&mut self) -> Counters {
         self.driver.counters()
     }

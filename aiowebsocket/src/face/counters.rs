@@ -6,7 +6,8 @@ use std::time::Duration;
 
 /// What passed through a connection so far, and its newest round trip. A clone is the same counters: give them to whoever watches.
 ///
-/// Reading takes no lock and never waits. A connection counts from when it is first asked for them, and keeps none before.
+/// Reading takes no lock and never waits. A connection counts from when it is first asked for them, and keeps none before; a
+/// [`Reconnecting`](crate::Reconnecting) counts from the beginning, over all its connections.
 #[derive(Clone, Debug, Default)]
 pub struct Counters(Arc<Shared>);
 

@@ -334,6 +334,12 @@ impl<S: Pipe, C: Clock> Driver<S, C> {
         self.counters.get_or_insert_default().clone()
     }
 
+    /// Counts what passes from now on in these, which may hold what passed through another connection.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn count_in(&mut self, counters: Counters) {
+        self.counters = Some(counters);
+    }
+
     /// Counts, where somebody asked for it.
     #[inline(always)]
     fn count(&self, count: impl FnOnce(&Counters)) {

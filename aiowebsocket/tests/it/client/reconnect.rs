@@ -320,6 +320,36 @@ async fn a_hook_that_fails_does_not_wait_for_a_silent_server() {
     tokio::join!(server, client);
 }
 
+/// What passes is counted over all connections, from the first on.
+#[tokio::test(start_paused = true)]
+async fn counters_add_up_over_connections() {
+    let (connect, mut servers) = through_pipes(1 << 16);
+    let mut feed = connect
+        .no_compression()
+        .reconnecting(Backoff::default())
+        .on_connect(|ws| Box::pin(ws.send("subscribe")));
+    let counters = feed.counters();
+    let server = async {
+        for _ in 0..2 {
+            let mut ws = open(&mut servers).await;
+            assert!(ws.recv().await.expect("open").is_some());
+            ws.send("four").await.expect("open");
+        }
+    };
+    let client = async {
+        for connection in 1..=2 {
+            connected(&mut feed).await;
+            assert_eq!(text(&mut feed).await, "four");
+            assert_eq!((counters.messages_sent(), counters.messages_received()), (connection, connection));
+            // A header of six bytes with the mask, and of two without it.
+            assert_eq!((counters.bytes_sent(), counters.bytes_received()), (15 * connection, 6 * connection));
+            lost(&mut feed).await;
+        }
+        assert_eq!(feed.counters().messages_sent(), 2, "the same ones, whenever somebody asks");
+    };
+    tokio::join!(server, client);
+}
+
 /// Half a message, its compression, and a request's key are the first connection's alone.
 #[tokio::test(start_paused = true)]
 async fn no_state_leaks_into_the_next_connection() {
