@@ -1,7 +1,7 @@
 //! The server's side of the opening handshake (RFC 6455 4.2), as a machine.
 
-use std::mem;
 use std::time::{Duration, Instant};
+use std::{fmt, mem};
 
 use http::StatusCode;
 
@@ -55,11 +55,17 @@ enum State {
 }
 
 /// What the answer depends on.
-#[derive(Debug)]
 struct Offered {
     accept: String,
     subprotocols: Vec<String>,
     extensions: Vec<Extension>,
+}
+
+impl fmt::Debug for Offered {
+    /// Without the subprotocols, of which any may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offered").field("extensions", &self.extensions).finish_non_exhaustive()
+    }
 }
 
 /// How far the server's side is.

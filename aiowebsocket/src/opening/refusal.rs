@@ -10,9 +10,12 @@ use http::{HeaderMap, StatusCode};
 use super::body::{Body, BodyProgress};
 use super::http::{Lines, lines_of, list};
 use super::response::Response;
+use super::shown::Names;
 
 /// The server's answer when it does not open the connection: an error, a redirect, a demand for credentials.
-#[derive(Clone, Debug)]
+///
+/// `Debug` shows no value of a header line, and of the body its length: any of them may be a secret.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Refusal {
     /// The status code.
@@ -23,6 +26,17 @@ pub struct Refusal {
     pub body: Vec<u8>,
     /// Whether `body` is the whole of it: false when it was larger, broken off, or slower than two seconds.
     pub is_complete: bool,
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("status", &self.status)
+            .field("headers", &Names(&self.headers))
+            .field("body", &self.body.len())
+            .field("is_complete", &self.is_complete)
+            .finish()
+    }
 }
 
 impl Refusal {

@@ -1,5 +1,7 @@
 //! The server's answer, and whether it opens the connection (RFC 6455 4.1, second half).
 
+use std::fmt;
+
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, StatusCode, Version};
 
@@ -11,6 +13,7 @@ use super::http::{
     parse_response,
 };
 use super::request::{ExpectedAccept, RequestHead};
+use super::shown::Names;
 use crate::deflate::{Agreed, Deflate};
 
 /// Interim responses that are passed over. Real servers send one (100 or 103), rarely two.
@@ -23,7 +26,9 @@ const NOT_HTTP_SHOWN: usize = 32;
 const HTTP_PREFIX: &[u8] = b"HTTP/";
 
 /// The head of a server's response.
-#[derive(Clone, Debug)]
+///
+/// `Debug` shows no value of a header line: any of them may be a secret.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Response {
     /// The status code.
@@ -32,6 +37,16 @@ pub struct Response {
     pub version: Version,
     /// The header lines; names in lower case, lines of the same name in order.
     pub headers: HeaderMap,
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("version", &self.version)
+            .field("headers", &Names(&self.headers))
+            .finish()
+    }
 }
 
 /// Reads the heads of responses up to the first that is final, or a 101: interim ones are passed over (RFC 9110 15.2).

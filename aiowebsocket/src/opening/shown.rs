@@ -1,6 +1,7 @@
 //! Heads as people may see them: what `-v` and logs show is pasted into bug reports.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
@@ -70,6 +71,15 @@ fn put(shown: &mut String, name: &str, value: &str, is_secret: bool) {
     match is_secret {
         true => shown.push_str(&format!("{name}: ({} bytes, not shown)\n", value.len())),
         false => shown.push_str(&format!("{name}: {value}\n")),
+    }
+}
+
+/// The names of header lines and none of their values, for `Debug`: any of them may be a secret, also one whose name nobody knows.
+pub(super) struct Names<'a>(pub(super) &'a HeaderMap);
+
+impl fmt::Debug for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name.as_str())).finish()
     }
 }
 

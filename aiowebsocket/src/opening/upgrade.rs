@@ -1,5 +1,7 @@
 //! An upgrade request as the server sees it, and whether it is one (RFC 6455 4.2.1).
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::header::{
@@ -13,6 +15,7 @@ use super::extension::{Extension, parse_extensions};
 use super::http::{
     HeadError, Lines, ParsedRequest, accept_value, is_host, is_token, lines_of, list, list_has, parse_request,
 };
+use super::shown::Names;
 
 /// Any 16 bytes are a key, also when the encoder left rubbish in the four bits that nobody reads.
 const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -23,7 +26,9 @@ const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// A valid upgrade request, as the server sees it. (The client's is [`RequestHead`](super::RequestHead).)
-#[derive(Clone, Debug)]
+///
+/// `Debug` shows no value of a header line, no query and no subprotocol: any of them may be a secret.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Request {
     /// Path and query, such as `/chat?room=1`.
@@ -34,6 +39,17 @@ pub struct Request {
     pub subprotocols: Vec<String>,
     /// The extensions offered, in the client's order.
     pub extensions: Vec<Extension>,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("path", &self.resource.split('?').next().unwrap_or_default())
+            .field("headers", &Names(&self.headers))
+            .field("subprotocols", &self.subprotocols.len())
+            .field("extensions", &self.extensions)
+            .finish()
+    }
 }
 
 impl Request {

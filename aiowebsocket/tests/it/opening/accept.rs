@@ -26,6 +26,24 @@ fn output(accepting: &Accepting) -> &str {
     str::from_utf8(accepting.output()).unwrap()
 }
 
+/// What `Debug` shows ends in logs.
+#[test]
+fn debug_shows_no_secret_of_a_request() {
+    let request = str::from_utf8(REQUEST).unwrap();
+    let request = request.replace("/chat HTTP", "/chat?token=hush HTTP").replace("superchat", "bearer.hush");
+    let request = request
+        .replace("Host: h", "Host: h\r\nAuthorization: Bearer hush\r\nCookie: a=hush\r\nX-Api-Key: hush");
+    let mut accepting = Accepting::new(HeadLimits::default());
+    let Ok(AcceptProgress::Request(request)) = accepting.receive(request.as_bytes(), start_of_time()) else {
+        panic!("a good request")
+    };
+    for shown in [format!("{request:?}"), format!("{accepting:?}")] {
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+    let shown = format!("{request:?}");
+    assert!(shown.contains("\"/chat\"") && shown.contains("\"authorization\""), "{shown}");
+}
+
 #[test]
 fn rfc6455_4_2_2_the_plain_101() {
     let mut accepting = deciding();

@@ -49,6 +49,23 @@ fn framed(body: &[u8]) -> [Vec<u8>; 3] {
     ]
 }
 
+/// What `Debug` shows ends in logs.
+#[test]
+fn debug_shows_no_secret_of_a_response() {
+    let response =
+        "HTTP/1.1 302 Found\r\nSet-Cookie: a=hush\r\nLocation: /?token=hush\r\nContent-Length: 4\r\n\r\nhush";
+    let refusal = refused(response.as_bytes(), usize::MAX);
+    let shown = format!("{refusal:?} {:?}", HandshakeError::Refused(Box::new(refusal.clone())));
+    assert!(!shown.contains("hush") && shown.contains("\"set-cookie\""), "{shown}");
+
+    let mut opening = opening();
+    let response = "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSet-Cookie: a=hush\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    let shown = format!("{:?}", opening.receive(response.as_bytes(), start_of_time()));
+    assert!(!shown.contains("hush"), "{shown}");
+    assert!(shown.contains("\"set-cookie\""), "{shown}");
+}
+
 #[test]
 fn a_body_is_kept_up_to_its_limit() {
     for (length, is_complete) in
