@@ -50,6 +50,7 @@ where
 
 /// Why [`Sender::try_send`] did not queue a message.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum TrySendError {
     /// The queue is full, or other senders wait for room before this one.
     Full,

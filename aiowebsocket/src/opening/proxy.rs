@@ -24,6 +24,7 @@ pub struct Proxy {
 
 /// How a proxy is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ProxyScheme {
     /// `http://`: CONNECT, in the clear to the proxy; port 80 unless named.
     Http,

@@ -180,7 +180,7 @@ async fn many_senders_share_a_connection() {
                         match sender.try_send(message.as_str()) {
                             Ok(()) => break,
                             Err(TrySendError::Full) => tokio::task::yield_now().await,
-                            Err(TrySendError::Closed(error)) => panic!("{error}"),
+                            Err(error) => panic!("{error}"),
                         }
                     },
                 }
