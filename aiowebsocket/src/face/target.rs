@@ -7,6 +7,12 @@ use crate::opening::{Address, RequestHead};
 
 /// Something that says where to connect and what to ask for: an address as `&str`, `String` or [`Address`], an address with a
 /// [`RequestHead`] of your own, which is sent as it is, or, with the feature `http`, an `http::Request<()>`. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say where to connect",
+    label = "neither an address nor a request",
+    note = "an address is `&str`, `String`, `&String` or `aiowebsocket::opening::Address`; a pair `(Address, RequestHead)` has the request too",
+    note = "`http::Request<()>` is taken with the feature `http` of `aiowebsocket`, and its body must be `()`"
+)]
 pub trait Target: sealed::Sealed {
     #[doc(hidden)]
     fn ask(self) -> Result<Asked, Error>;
