@@ -29,6 +29,8 @@ pub mod protocol;
 pub mod tls;
 mod trace;
 
+/// What a message can be made of and become, as it stands in the signatures here: a program need not look for the version that fits.
+pub use bytes;
 #[cfg(feature = "tokio")]
 pub use client::{
     Accept, EchoServer, Gate, Over, OverEach, Receiver, ReconnectEvent, Reconnecting, Sender, Transport,
@@ -41,10 +43,15 @@ pub use face::{
     Connect, Counters, Data, Dial, Dials, Error, Event, INLINE, Message, MessageRef, Negotiated, Outgoing,
     Part, ProgramError, Target, Text, TimeLimit,
 };
+/// The statuses and header lines in responses, and with the feature `http` what `connect` takes, in the version that fits.
+pub use http;
 pub use layer::{TlsError, TlsFault, TlsInfo};
 pub use opening::{Backoff, GaveUp, Milestone, OpenLimits, OpenStep};
 #[cfg(feature = "proxies")]
 pub use opening::{Proxy, ProxyRules};
 pub use protocol::{CloseCode, Config, KeepAlive, Kind, Role};
+/// What `Tls` and `accept(stream).tls` take a whole configuration of, in the version that fits.
+#[cfg(feature = "tls")]
+pub use rustls;
 #[cfg(feature = "tls")]
 pub use tls::Tls;
