@@ -67,6 +67,11 @@ struct Readme;
 #[doc = include_str!("../../docs/opening.md")]
 struct OpeningGuide;
 
+/// And that of docs/tokio_tungstenite.md.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../../docs/tokio_tungstenite.md")]
+struct TokioTungsteniteGuide;
+
 /// And that of docs/proxies.md.
 #[cfg(all(doctest, feature = "tokio", feature = "proxies"))]
 #[doc = include_str!("../../docs/proxies.md")]

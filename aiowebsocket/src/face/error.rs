@@ -189,7 +189,9 @@ impl fmt::Display for Error {
             Self::Accept(error) => error.fmt(f),
             Self::Refused(status) => write!(f, "the request was refused with {status}"),
             Self::Reply(error) => error.fmt(f),
-            Self::Protocol(error) | Self::TooBig(error) => error.fmt(f),
+            Self::Protocol(error) | Self::TooBig(error) => {
+                write!(f, "{error} ({})", error.close_code().get())
+            }
             Self::Timeout(TimeLimit::Open(step)) => {
                 write!(f, "the connection was not open within its time limit, which ran out during {step}")
             }

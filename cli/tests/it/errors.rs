@@ -458,7 +458,7 @@ aiows: ws://127.0.0.1:PORT/: the server ended the connection without a Close fra
 exit code: 1
 ----- stdout
 ----- stderr
-aiows: ws://127.0.0.1:PORT/: the peer sent a text message that is not UTF-8
+aiows: ws://127.0.0.1:PORT/: the peer sent a text message that is not UTF-8 (1007)
 
 "#]],
     );
@@ -468,7 +468,7 @@ aiows: ws://127.0.0.1:PORT/: the peer sent a text message that is not UTF-8
 exit code: 1
 ----- stdout
 ----- stderr
-aiows: ws://127.0.0.1:PORT/: the peer used the reserved opcode 0x3
+aiows: ws://127.0.0.1:PORT/: the peer used the reserved opcode 0x3 (1002)
 
 "#]],
     );

@@ -487,8 +487,8 @@ async fn after_close_nothing_is_sent_and_closing_again_is_no_error() {
 #[tokio::test]
 async fn a_peer_that_breaks_the_rules_is_told_and_named() {
     for (bytes, told, expected) in [
-        (&b"\x83\x00"[..], 1002_u16, "the peer used the reserved opcode 0x3"),
-        (b"\x81\x02\xc3\x28", 1007, "the peer sent a text message that is not UTF-8"),
+        (&b"\x83\x00"[..], 1002_u16, "the peer used the reserved opcode 0x3 (1002)"),
+        (b"\x81\x02\xc3\x28", 1007, "the peer sent a text message that is not UTF-8 (1007)"),
         (
             b"\x82\x7f\0\0\0\0\x10\0\0\0",
             1009,
