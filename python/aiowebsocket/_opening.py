@@ -59,6 +59,11 @@ class TLS:
     def __post_init__(self) -> None:
         if self.key is not None and self.certificate is None:
             raise ValueError("key= is the key of certificate=, and that is not given")
+        if not self.verify:
+            # Each of them would be passed over, and whoever wrote it believes that it holds.
+            for name in ("fingerprint", "ca_file", "only_ca_file", "crl_file"):
+                if getattr(self, name):
+                    raise ValueError(f"verify=False takes any certificate, so {name}= would say nothing: leave one of them out")
         given = self.fingerprint
         fingerprints = [given] if isinstance(given, (str, bytes)) else list(given)
         made = _aiowebsocket.Tls(

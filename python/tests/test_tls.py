@@ -111,6 +111,14 @@ async def test_a_fingerprint(authority):
         TLS(fingerprint="abc")
 
 
+@pytest.mark.parametrize("option", [{"fingerprint": "00" * 32}, {"ca_file": "ca.pem"}, {"only_ca_file": True}, {"crl_file": "ca.crl"}])
+def test_whom_to_trust_and_to_trust_anybody(option):
+    """What is passed over in silence is a pin that its author believes in."""
+    (name,) = option
+    with pytest.raises(ValueError, match=f"verify=False takes any certificate, so {name}= would say nothing"):
+        TLS(verify=False, **option)
+
+
 async def test_a_client_certificate(authority, ca_file, tmp_path):
     context = server_context(authority)
     context.verify_mode = ssl.CERT_REQUIRED
