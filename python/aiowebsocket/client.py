@@ -29,6 +29,9 @@ _LOGGER = logging.getLogger("aiowebsocket")
 #: Seconds until the next attempt where ``process_exception`` wants one and the policy does not: the most of RFC 6455 7.2.3.
 _FIRST_DELAY = 5.0
 
+#: What a connection is closed with where a message in parts fails. By these words the extension knows that nobody called ``close``.
+INCOMPLETE = "a message could not be completed"
+
 if TYPE_CHECKING:
     from .fallback import Watcher
 
@@ -111,18 +114,15 @@ class WebSocket(_aiowebsocket.Connection):
         finally:
             if begun and self.is_open:
                 # It was not completed, and nothing else can be sent before it is.
-                self._fail(1011, "a message could not be completed")
+                closing = self.close(1011, INCOMPLETE)
+                closing.send(None)
+                closing.close()
             self._leave_parts()
 
     async def _send_one(self, part: Any, begun: bool, last: bool, text: bool, plain: bool) -> None:
         waiting = self._send_part(part, 0 if begun else 1 if text else 2, last, plain)
         if waiting is not None:
             await waiting
-
-    def _fail(self, code: int, reason: str) -> None:
-        closing = self.close(code, reason)
-        closing.send(None)
-        closing.close()
 
     def _on_end(self) -> None:
         self._logger.debug("%s ended: %s %s", repr(self), self.close_code, self.close_reason)

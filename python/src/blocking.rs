@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aiowebsocket::blocking::{Interrupt, WebSocket, connect};
 use aiowebsocket::layer::{Layer, TlsError};
@@ -34,6 +35,8 @@ pub(crate) struct Blocking {
     counters: Counters,
     /// What was taken and could not be given away as it was asked for: the next ones again.
     put_back: GilCell<VecDeque<Message>>,
+    /// As that of the other face's `State`.
+    is_incomplete: AtomicBool,
 }
 
 #[pymethods]
@@ -103,7 +106,7 @@ impl Blocking {
         }
         let ws = opened.map_err(|error| errors::opening(py, &error))?;
         let counters = py.detach(|| ws.counters());
-        Ok(Self { ws, counters, put_back: GilCell::default() })
+        Ok(Self { ws, counters, put_back: GilCell::default(), is_incomplete: AtomicBool::new(false) })
     }
 
     /// The next message: str for text, bytes for binary.
@@ -135,7 +138,7 @@ impl Blocking {
             Err(Error::Timeout(TimeLimit::Receive)) => {
                 Err(errors::timed_out(py, timeout.unwrap_or_default()))
             }
-            Err(error) => Err(errors::call(py, &error)),
+            Err(error) => Err(self.failure(py, &error)),
         }
     }
 
@@ -160,7 +163,7 @@ impl Blocking {
         match self.do_call(py, WebSocket::recv_part) {
             Ok(Some(part)) => Ok((part.kind == Kind::Text, PyBytes::new(py, &part.data), part.last)),
             Ok(None) => Err(self.closed(py)),
-            Err(error) => Err(errors::call(py, &error)),
+            Err(error) => Err(self.failure(py, &error)),
         }
     }
 
@@ -184,7 +187,7 @@ impl Blocking {
                 Err(Error::Usage(UsageError::MessageUnfinished)) => {
                     slf.call_method0(intern!(py, "_await_parts"))?;
                 }
-                sent => return sent.map_err(|error| errors::call(py, &error)),
+                sent => return sent.map_err(|error| slf.get().failure(py, &error)),
             }
         }
     }
@@ -199,23 +202,26 @@ impl Blocking {
         plain: bool,
     ) -> PyResult<()> {
         let outgoing = outgoing(part, Some(text), plain)?;
-        self.do_call(py, |ws| ws.send_part(outgoing, last)).map_err(|error| errors::call(py, &error))
+        self.do_call(py, |ws| ws.send_part(outgoing, last)).map_err(|error| self.failure(py, &error))
     }
 
     /// Sends a ping and waits for its pong: the round-trip time in seconds.
     fn ping(&self, py: Python<'_>) -> PyResult<f64> {
         match self.do_call(py, WebSocket::ping) {
             Ok(round_trip) => Ok(round_trip.as_secs_f64()),
-            Err(error) => Err(errors::call(py, &error)),
+            Err(error) => Err(self.failure(py, &error)),
         }
     }
 
     /// Closes the connection: the closing handshake, then the socket.
     #[pyo3(signature = (code=1000, reason=""))]
     fn close(&self, py: Python<'_>, code: u16, reason: &str) -> PyResult<()> {
+        if reason == errors::INCOMPLETE {
+            self.is_incomplete.store(true, Ordering::Relaxed);
+        }
         match self.do_call(py, |ws| ws.close(CloseCode::new(code), reason)) {
             Err(error @ Error::Usage(_)) => Err(errors::value(&error)),
-            Err(Error::Io(error)) if given(&error).is_some() => Err(errors::call(py, &Error::Io(error))),
+            Err(Error::Io(error)) if given(&error).is_some() => Err(self.failure(py, &Error::Io(error))),
             // How it ended stands in `close_code`.
             _ => Ok(()),
         }
@@ -349,6 +355,17 @@ impl Blocking {
         raised().map_or(done, |raised| Err(Error::Io(raised.into())))
     }
 
+    /// What a call fails with.
+    #[cold]
+    fn failure(&self, py: Python<'_>, error: &Error) -> PyErr {
+        match error {
+            Error::Usage(UsageError::NotOpen) if self.is_incomplete.load(Ordering::Relaxed) => {
+                errors::incomplete(py)
+            }
+            error => errors::call(py, error),
+        }
+    }
+
     fn kept(&self, py: Python<'_>) -> Option<Message> {
         self.put_back.borrow(py).pop_front()
     }
@@ -378,8 +395,8 @@ impl Blocking {
     fn closed(&self, py: Python<'_>) -> PyErr {
         let (code, reason) = py.detach(|| (self.ws.close_code(), self.ws.close_reason()));
         match code {
-            Some(code) => errors::call(py, &Error::Closed { code, reason: reason.unwrap_or_default() }),
-            None => errors::call(py, &Error::Usage(UsageError::NotOpen)),
+            Some(code) => self.failure(py, &Error::Closed { code, reason: reason.unwrap_or_default() }),
+            None => self.failure(py, &Error::Usage(UsageError::NotOpen)),
         }
     }
 }

@@ -48,11 +48,14 @@ pub(crate) struct Connection {
 impl Connection {
     /// What `recv` and `send` raise after the end.
     pub(crate) fn closed_error(&self, py: Python<'_>) -> PyErr {
-        let (ending, broken, tls) = {
+        let (ending, broken, tls, is_incomplete) = {
             let state = self.state.borrow(py);
             let tls = state.pump.machine.tls_error().cloned();
-            (state.pump.outcome(), state.pump.broken().map(errors::copy), tls)
+            (state.pump.outcome(), state.pump.broken().map(errors::copy), tls, state.is_incomplete)
         };
+        if is_incomplete && ending.is_none() {
+            return errors::incomplete(py);
+        }
         errors::closed(py, ending.as_ref(), broken, tls.as_ref())
     }
 
@@ -191,7 +194,7 @@ impl Connection {
         }
     }
 
-    /// The message is whole: who waited behind it goes on.
+    /// The message is whole, or the connection was failed: who waited behind it goes on.
     fn _leave_parts(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.get().state.borrow(slf.py()).sends_parts = false;
         Self::tell_behind_parts(slf)

@@ -15,6 +15,7 @@ use pyo3::types::PyBytes;
 use crate::clock::now;
 use crate::connection::Connection;
 use crate::cork::WRITE_AHEAD;
+use crate::errors;
 use crate::pump::{Next, Read, Written};
 use crate::raw::dropping;
 use crate::wire::{Memory, Wire};
@@ -256,6 +257,7 @@ impl Connection {
                 .close(CloseCode::new(code), reason, now())
                 .map_err(|error| PyValueError::new_err(error.to_string()))?;
             state.is_closing = true;
+            state.is_incomplete |= reason == errors::INCOMPLETE;
             std::mem::take(&mut state.backlog)
         };
         drop(dropped);

@@ -70,6 +70,15 @@ pub(crate) fn closed(
     raised(py, "_closed", (code, reason, what, kind, cause))
 }
 
+/// What the peer is told with 1011, by `_send_parts` of either face, and whoever sends behind it.
+pub(crate) const INCOMPLETE: &str = "a message could not be completed";
+
+/// Our Close frame says that a message could not be completed, and the peer's has not come.
+#[cold]
+pub(crate) fn incomplete(py: Python<'_>) -> PyErr {
+    raised(py, "_closed", (1011, "", INCOMPLETE, "error", py.None()))
+}
+
 /// Whether this is the error of a connection that was closed without complaint.
 pub(crate) fn is_clean(py: Python<'_>, error: &PyErr) -> bool {
     Globals::get(py)

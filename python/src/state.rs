@@ -29,6 +29,9 @@ pub(crate) struct State {
     pub(crate) sends_parts: bool,
     /// `close()` was called: messages are dropped.
     pub(crate) is_closing: bool,
+    /// It is closed with the words of a message in parts that could not be completed: what is sent behind that is told so, for nobody else
+    /// called `close()`.
+    pub(crate) is_incomplete: bool,
     /// The end was reached: nothing is read or written any more.
     pub(crate) has_ended: bool,
     /// The event loop was told of the end.
@@ -46,6 +49,7 @@ impl State {
             corks: 0,
             sends_parts: false,
             is_closing: false,
+            is_incomplete: false,
             has_ended: false,
             is_released: false,
         }

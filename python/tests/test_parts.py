@@ -6,7 +6,7 @@ import time
 import pytest
 
 import aiowebsocket
-from aiowebsocket import ConcurrencyError, ConnectionClosedError
+from aiowebsocket import ConcurrencyError, ConnectionClosedError, ConnectionClosedOK
 from support import (
     BINARY,
     CLOSE,
@@ -146,6 +146,40 @@ async def test_parts_of_two_kinds(link, parts):
         await link.ws.send(parts)
     assert (await link.peer.frames(2))[1].code == 1011
     link.peer.shut()
+
+
+async def test_who_sends_behind_a_failure_is_told_of_it(link):
+    """Nobody called `close()`."""
+    def is_told(call):
+        with pytest.raises(ConnectionClosedError, match=r"^a message could not be completed \(1011\)$") as caught:
+            call()
+        assert caught.value.code == 1011
+
+    receiving = asyncio.ensure_future(link.ws.recv())
+    await parked(receiving)
+    with pytest.raises(TypeError):
+        await link.ws.send(["a", b"b"])
+    is_told(lambda: link.ws.send_nowait("x"))
+    is_told(link.ws.send("x").__await__().__next__)
+    is_told(link.ws.ping().__await__().__next__)
+    assert (await link.peer.frames(2))[1].reason == "a message could not be completed"
+    link.peer.say(close(1011))
+    link.peer.shut()
+    with pytest.raises(ConnectionClosedError, match="1011"):
+        await receiving
+    with pytest.raises(ConnectionClosedError, match="1011"):
+        await link.ws.send("x")
+
+
+async def test_who_calls_close_is_told_of_that(link):
+    """With the same code too."""
+    closing = asyncio.ensure_future(link.ws.close(1011))
+    await link.peer.frame()
+    with pytest.raises(ConnectionClosedOK, match="close.. was called"):
+        await link.ws.send("x")
+    link.peer.say(close(1011))
+    link.peer.shut()
+    await closing
 
 
 async def test_a_mistake_in_the_first_part_costs_nothing(link):

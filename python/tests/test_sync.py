@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 import aiowebsocket
-from aiowebsocket import TLS, sync
+from aiowebsocket import TLS, ConnectionClosedError, sync
 from aiowebsocket.sync import connect
 from support import BINARY, CLOSE, CONTINUATION, PATIENCE, PING, PONG, TEXT, Frame, accept_value, close, frame, nobody, run_python, text, unmasked
 from tls import Server as TlsServer, server_context
@@ -393,6 +393,29 @@ def test_parts_that_fail_close_the_connection():
                 ws.send(given(ws))
             assert ws.close_code == 1011
         assert server.said.code == 1011
+
+
+def test_who_sends_behind_a_failure_is_told_of_it():
+    may_answer = threading.Event()
+
+    def closes(peer):
+        while peer.frame().opcode != CLOSE:
+            pass
+        failed.set()
+        assert may_answer.wait(PATIENCE)
+        peer.say(close(1011))
+
+    failed = threading.Event()
+    with answered(then=closes) as server, connect(server.uri) as ws:
+        failing = Thread(lambda: pytest.raises(TypeError, ws.send, ["a", b"b"]))
+        assert failed.wait(PATIENCE)
+        for call in (lambda: ws.send("x"), ws.ping):
+            with pytest.raises(ConnectionClosedError, match=r"^a message could not be completed \(1011\)$"):
+                call()
+        may_answer.set()
+        failing.join()
+        with pytest.raises(ConnectionClosedError, match="1011"):
+            ws.send("x")
 
 
 # ---- threads

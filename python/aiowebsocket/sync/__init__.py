@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _aiowebsocket
 from .._opening import TLS
 from .._options import Asked, Deflate, HeadersLike, check, engine_of, reach_at
-from ..client import _LOGGER, _characters, _kind_of, _with_last
+from ..client import _LOGGER, INCOMPLETE, _characters, _kind_of, _with_last
 from ..enumerations import State
 from ..heads import Request, Response, read_lines, read_request
 
@@ -120,7 +120,7 @@ class WebSocket(_aiowebsocket.Blocking):
                 self._parts_of = None
                 if begun and self.is_open:
                     # It was not completed, and nothing else can be sent before it is.
-                    self.close(1011, "a message could not be completed")
+                    self.close(1011, INCOMPLETE)
 
     def _await_parts(self) -> None:
         """Until nobody sends a message in parts."""
