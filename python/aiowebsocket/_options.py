@@ -39,6 +39,29 @@ class Deflate:
     #: The same for ours, which the server may lower; ``None`` where it may not.
     client_max_window_bits: int | None = 15
 
+    def __post_init__(self) -> None:
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            may_be_none = name == "client_max_window_bits"
+            if value is None and may_be_none:
+                continue
+            if not _has(value, "__index__"):
+                raise _mistake(name, "an int or None" if may_be_none else "an int", value)
+            if not least <= operator.index(value) <= most:
+                raise ValueError(f"{name} is {least} to {most}, and this is {value}")
+        for name in ("server_no_context_takeover", "client_no_context_takeover"):
+            if not isinstance(getattr(self, name), bool):
+                raise _mistake(name, "a bool", getattr(self, name))
+
+
+_RANGES = {
+    "level": (1, 9),
+    "memory_level": (1, 9),
+    "threshold": (0, sys.maxsize),
+    "server_max_window_bits": (8, 15),
+    "client_max_window_bits": (8, 15),
+}
+
 
 def engine_of(
     opening: _aiowebsocket.Opening, context: SSLContext | bool | None, tls: TLS | None
@@ -125,6 +148,17 @@ def check(options: Mapping[str, Any]) -> None:
 def _mistake(option: str, wanted: str, value: object) -> TypeError:
     kind = "None" if value is None else type(value).__name__
     return TypeError(f"{option} is {wanted}, and this is {kind}")
+
+
+def check_close(code: int, reason: str) -> None:
+    """The same for ``close``. 1005 is refused too: it says that there was no code (RFC 6455 7.4.1)."""
+    if not _has(code, "__index__"):
+        raise _mistake("code", "an int", code)
+    if not isinstance(reason, str):
+        raise _mistake("reason", "a str", reason)
+    number = operator.index(code)
+    if not (0 <= number <= 0xFFFF and _aiowebsocket._may_send_close(number)):
+        raise ValueError(f"the close code {number} must not be sent; use 1000-1003, 1007-1014 or 3000-4999")
 
 
 def _pairs(option: str, lines: HeadersLike | None) -> list[tuple[str, str | None]]:

@@ -8,7 +8,7 @@ import os
 import socket
 import warnings
 from codecs import getincrementaldecoder
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import _aiowebsocket
 from ._alarm import clock_of
 from ._opening import TLS, Means, run
-from ._options import Asked, Deflate, HeadersLike, check, engine_of, reach_at
+from ._options import Asked, Deflate, HeadersLike, check, check_close, engine_of, reach_at
 from .enumerations import State
 from .heads import Request, Response, read_lines, read_request
 
@@ -63,6 +63,11 @@ class WebSocket(_aiowebsocket.Connection):
     def response(self) -> Response:
         """What it answered: ``status_code`` and ``headers``."""
         return Response(self._response[0], read_lines(self._response[1]))
+
+    def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, Any, None]:
+        """Closes the connection: the closing handshake, then the socket, within ``close_timeout``. How it ended stands in ``close_code``."""
+        check_close(code, reason)
+        return super().close(code, reason)
 
     async def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[str | bytes]:
         """The next message in parts, as they arrive: ``async for part in ws.recv_streaming()``.

@@ -109,15 +109,20 @@ impl Blocking {
         Ok(Self { ws, counters, put_back: GilCell::default(), is_incomplete: AtomicBool::new(false) })
     }
 
-    /// The next message: str for text, bytes for binary.
+    /// The next message: ``str`` for text, ``bytes`` for binary.
+    ///
+    /// With ``timeout``, ``ReceiveTimeout`` after so many seconds without one; 0 or less does not wait.
+    /// ``decode=False`` gives ``bytes`` for text too, ``decode=True`` gives ``str`` for binary too.
+    /// Raises ``ConnectionClosed`` at the end.
     #[pyo3(signature = (timeout=None, decode=None))]
     fn recv<'py>(
         &self,
         py: Python<'py>,
-        timeout: Option<f64>,
+        timeout: Option<&Bound<'_, PyAny>>,
         decode: Option<bool>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let limit = timeout.map(|seconds| settings::time(seconds, "timeout")).transpose()?;
+        let timeout = settings::limit(timeout)?;
+        let limit = timeout.map(settings::time);
         let received = match self.kept(py) {
             Some(message) => Ok(Some(message)),
             None => self.call(py, |ws| match limit {

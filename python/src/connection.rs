@@ -18,7 +18,7 @@ use crate::globals::Globals;
 use crate::opening::Opened;
 use crate::operations::{Beginning, Close, Closed, How, Once, Ping, Receive, Send, SendMany, Wants};
 use crate::pump::Pump;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::state::State;
 use crate::streams;
 use crate::waiter::Waiter;
@@ -258,11 +258,12 @@ impl Connection {
     fn recv_many<'py>(
         slf: &Bound<'py, Self>,
         max: Option<usize>,
-        timeout: Option<f64>,
+        timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         if max == Some(0) {
             return Err(PyValueError::new_err("max is 0, so there is nothing to wait for"));
         }
+        let timeout = settings::limit(timeout)?;
         Self::receive(slf, Wants::Many(max.unwrap_or(usize::MAX)), timeout, None)
     }
 
@@ -348,9 +349,9 @@ impl Connection {
     }
 
     /// Closes the connection: the closing handshake, then the socket.
-    #[pyo3(signature = (code=1000, reason=String::new()))]
-    fn close<'py>(slf: &Bound<'py, Self>, code: u16, reason: String) -> PyResult<Bound<'py, PyAny>> {
-        Self::once(slf, Close { code, reason })
+    #[pyo3(signature = (code=1000, reason=""))]
+    fn close<'py>(slf: &Bound<'py, Self>, code: u16, reason: &str) -> PyResult<Bound<'py, PyAny>> {
+        Self::once(slf, Close { code, reason: reason.to_owned() })
     }
 
     /// Waits until the connection is closed.

@@ -6,7 +6,7 @@ use aiowebsocket::layer::{TlsError, TlsFault};
 use aiowebsocket::opening::{ConnectError, DialError, ProxyFault, ResolveError};
 use aiowebsocket::protocol::{CloseFrame, Ending, Timeout, UsageError};
 use aiowebsocket::{CloseCode, Error, TimeLimit};
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyUnicodeError, PyValueError};
+use pyo3::exceptions::{PyBaseException, PyOSError, PyRuntimeError, PyUnicodeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
@@ -67,6 +67,18 @@ pub(crate) fn closed(
         }
         (None, _) => None,
     };
+    told(py, code, reason, what, kind, cause)
+}
+
+/// The exception of an ending, see `exceptions.py`.
+fn told(
+    py: Python<'_>,
+    code: Option<u16>,
+    reason: &str,
+    what: Option<String>,
+    kind: &str,
+    cause: Option<Py<PyBaseException>>,
+) -> PyErr {
     raised(py, "_closed", (code, reason, what, kind, cause))
 }
 
@@ -76,7 +88,7 @@ pub(crate) const INCOMPLETE: &str = "a message could not be completed";
 /// Our Close frame says that a message could not be completed, and the peer's has not come.
 #[cold]
 pub(crate) fn incomplete(py: Python<'_>) -> PyErr {
-    raised(py, "_closed", (1011, "", INCOMPLETE, "error", py.None()))
+    told(py, Some(1011), "", Some(INCOMPLETE.to_owned()), "error", None)
 }
 
 /// Whether this is the error of a connection that was closed without complaint.

@@ -14,6 +14,7 @@ use crate::globals::Globals;
 use crate::operations::{How, Send, Wants};
 use crate::payload;
 use crate::raw::{Arguments, add_method, called, fast_method, method};
+use crate::settings;
 
 /// Adds them to `Connection`, or to a class derived from it: CPython calls a method without detours where the object is of exactly
 /// the class that the method was made for.
@@ -23,7 +24,8 @@ pub(crate) fn add_to(kind: &Bound<'_, PyType>) -> PyResult<()> {
         fast_method(c"recv", recv),
         c"recv($self, timeout=None, decode=None)\n--\n\n\
         The next message: ``str`` for text, ``bytes`` for binary.\n\n\
-        With ``timeout``, ``ReceiveTimeout`` after so many seconds without one. Cancelling loses nothing.\n\
+        With ``timeout``, ``ReceiveTimeout`` after so many seconds without one; 0 or less does not wait. Cancelling loses\n\
+        nothing.\n\
         ``decode=False`` gives ``bytes`` for text too, which is what a JSON parser wants; ``decode=True`` gives ``str`` for binary\n\
         too, or ``UnicodeDecodeError``, and then the message is still there.\n\
         Raises ``ConnectionClosed`` at the end, and ``ConcurrencyError`` while another task waits here.",
@@ -66,17 +68,17 @@ unsafe extern "C" fn recv(
         if call.is_empty() {
             return Ok(Connection::receive(&connection, Wants::One, None, None)?.into_ptr());
         }
-        if call.count() > 1 {
-            return Err(PyTypeError::new_err("recv() takes a timeout and nothing else"));
+        if call.count() > 2 {
+            return Err(PyTypeError::new_err("recv() takes timeout and decode, and nothing else"));
         }
         let [timeout, decode] = call.named(["timeout", "decode"])?;
-        let timeout = call.at(0).or(timeout).filter(|timeout| !timeout.is_none());
+        let (timeout, decode) = (call.at(0).or(timeout), call.at(1).or(decode));
         if timeout.as_ref().is_some_and(|timeout| timeout.is_instance_of::<PyBool>()) {
             return Err(PyTypeError::new_err(
                 "the first argument of recv() is a timeout: name the other one, decode=…",
             ));
         }
-        let timeout = timeout.map(|timeout| timeout.extract()).transpose()?;
+        let timeout = settings::limit(timeout.as_ref())?;
         let decode =
             decode.filter(|decode| !decode.is_none()).map(|decode| decode.is_truthy()).transpose()?;
         Ok(Connection::receive(&connection, Wants::One, timeout, decode)?.into_ptr())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aiowebsocket::KeepAlive;
 use aiowebsocket::opening::{OpenLimits, Proxy, ProxyChoice, ProxyRules};
 use aiowebsocket::protocol::Config;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
@@ -65,13 +65,23 @@ pub(crate) fn proxy_choice(py: Python<'_>, proxy: Option<&Bound<'_, PyAny>>) -> 
     Ok(ProxyChoice::Through(Box::new(proxy)))
 }
 
-/// How long a call may take, in seconds; below zero is no time at all.
-pub(crate) fn time(seconds: f64, name: &str) -> PyResult<Duration> {
-    if seconds.is_nan() {
-        return Err(no_time(name, seconds));
+/// The `timeout` of a call, in seconds.
+#[inline(never)]
+pub(crate) fn limit(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<f64>> {
+    let Some(timeout) = timeout.filter(|timeout| !timeout.is_none()) else { return Ok(None) };
+    match timeout.extract() {
+        Ok(seconds) if f64::is_nan(seconds) => Err(no_time("timeout", seconds)),
+        Err(error) if error.is_instance_of::<PyTypeError>(timeout.py()) => {
+            Err(PyTypeError::new_err("timeout is a number or None"))
+        }
+        seconds => seconds.map(Some),
     }
+}
+
+/// The same as a time; below zero is no time at all.
+pub(crate) fn time(seconds: f64) -> Duration {
     // More than can be counted is for ever.
-    Ok(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
 
 /// A time limit in seconds; `None` for none.

@@ -608,11 +608,12 @@ async def test_recv_timeout(link):
         await link.ws.recv(timeout=0.001)
     assert isinstance(caught.value, TimeoutError)
     assert isinstance(caught.value, asyncio.TimeoutError)
-    with pytest.raises(ReceiveTimeout):
-        await link.ws.recv(0)
+    for none in (0, -1):
+        with pytest.raises(ReceiveTimeout, match=f"within {none} seconds"):
+            await link.ws.recv(none)
     link.peer.say(text("a"), text("b"))
     assert await link.ws.recv(timeout=10) == "a"
-    assert await link.ws.recv(0) == "b", "what is there needs no time"
+    assert await link.ws.recv(-1) == "b", "what is there needs no time"
 
 
 async def test_the_time_limit_of_a_wait_that_is_over_is_over(link):

@@ -108,6 +108,19 @@ def test_options_outside_of_their_range(options):
         aiowebsocket.connect("ws://127.0.0.1/", compression=Deflate(**options))
 
 
+@pytest.mark.parametrize(("options", "error", "told"), [
+    ({"level": "a"}, TypeError, "level is an int, and this is str"),
+    ({"level": 300}, ValueError, "level is 1 to 9, and this is 300"),
+    ({"memory_level": None}, TypeError, "memory_level is an int, and this is None"),
+    ({"threshold": -1}, ValueError, "threshold is 0 to "),
+    ({"client_max_window_bits": 2.5}, TypeError, "client_max_window_bits is an int or None, and this is float"),
+    ({"server_no_context_takeover": "a"}, TypeError, "server_no_context_takeover is a bool, and this is str"),
+])
+def test_a_mistake_names_its_option(options, error, told):
+    with pytest.raises(error, match=f"^{told}"):
+        Deflate(**options)
+
+
 def test_no_other_compression():
     with pytest.raises(ValueError, match="gzip"):
         aiowebsocket.connect("ws://127.0.0.1/", compression="gzip")

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import gc
+import inspect
 import os
 import sys
 import time
@@ -10,7 +11,8 @@ import warnings
 
 import pytest
 
-from aiowebsocket import ConnectionClosedError, ConnectionClosedOK
+from aiowebsocket import ConnectionClosedError, ConnectionClosedOK, WebSocket, _aiowebsocket, sync
+from aiowebsocket._options import check_close
 from support import CLOSE, CONTINUATION, PING, PONG, TEXT, Link, arrived, binary, close, frame, parked, run_python, text, turn
 
 # ---- closing
@@ -47,13 +49,40 @@ async def test_our_own_close_on_its_way(link):
     assert caught.value.code == 4000
 
 
-@pytest.mark.parametrize("code", [0, 999, 1004, 1006, 1015, 1016, 2999, 5000, 65535])
+@pytest.mark.parametrize("code", [-1, 0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535, 70000, 10**30])
 async def test_codes_that_must_not_be_sent(link, code):
-    with pytest.raises(ValueError, match=str(code)):
+    with pytest.raises(ValueError, match=f"^the close code {code} must not be sent; use 1000-1003, 1007-1014 or 3000-4999"):
         await link.ws.close(code)
     with pytest.raises(ValueError, match="reason"):
         await link.ws.close(1000, "x" * 124)
     assert link.ws.is_open
+
+
+def test_a_code_is_refused_in_the_words_of_the_machine():
+    with pytest.raises(ValueError) as caught:
+        _aiowebsocket.Machine().close(999, "")
+    with pytest.raises(ValueError) as ours:
+        check_close(999, "")
+    assert str(ours.value) == str(caught.value)
+
+
+@pytest.mark.parametrize(("call", "error", "told"), [
+    (lambda ws: ws.close("a"), TypeError, "code is an int, and this is str"),
+    (lambda ws: ws.close(1000, 1), TypeError, "reason is a str, and this is int"),
+    (lambda ws: ws.recv("a"), TypeError, "timeout is a number or None"),
+    (lambda ws: ws.recv(timeout=float("nan")), ValueError, "timeout is nan, and no number of seconds"),
+    (lambda ws: ws.recv_many(timeout="a"), TypeError, "timeout is a number or None"),
+    (lambda ws: ws.recv_many(timeout=float("nan")), ValueError, "timeout is nan, and no number of seconds"),
+])
+async def test_a_mistake_names_its_argument(link, call, error, told):
+    with pytest.raises(error) as caught:
+        call(link.ws)
+    assert str(caught.value) == told
+
+
+def test_what_help_shows():
+    for face in (WebSocket, _aiowebsocket.Connection, sync.WebSocket):
+        assert [one.default for one in inspect.signature(face.close).parameters.values()][1:] == [1000, ""]
 
 
 @pytest.mark.parametrize(("said", "code", "error"), [

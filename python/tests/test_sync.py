@@ -274,6 +274,23 @@ def test_a_time_limit_loses_nothing():
         assert ws.recv(timeout=PATIENCE) == "in two pieces"
 
 
+def test_a_mistake_names_its_argument():
+    with answered(then=lambda peer: peer.say(frame(CLOSE, peer.frame().payload))) as server, connect(server.uri) as ws:
+        for call, error, told in [
+            (lambda: ws.close("a"), TypeError, "code is an int, and this is str"),
+            (lambda: ws.close(1000, 1), TypeError, "reason is a str, and this is int"),
+            (lambda: ws.recv("a"), TypeError, "timeout is a number or None"),
+            (lambda: ws.recv(timeout=float("nan")), ValueError, "timeout is nan, and no number of seconds"),
+            (lambda: ws.recv(timeout=-1), aiowebsocket.ReceiveTimeout, "no message came within -1 seconds"),
+            *((lambda code=code: ws.close(code), ValueError, f"the close code {code} must not be sent; use 1000-1003, 1007-1014 or 3000-4999")
+              for code in (-1, 999, 1005, 70_000)),
+        ]:
+            with pytest.raises(error) as caught:
+                call()
+            assert str(caught.value) == told
+        assert ws.is_open
+
+
 def test_ping_gives_the_round_trip():
     with Serving(echo) as server, connect(server.uri) as ws:
         assert ws.latency == 0

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _aiowebsocket
 from .._opening import TLS
-from .._options import Asked, Deflate, HeadersLike, check, engine_of, reach_at
+from .._options import Asked, Deflate, HeadersLike, check, check_close, engine_of, reach_at
 from ..client import _LOGGER, INCOMPLETE, _characters, _kind_of, _with_last
 from ..enumerations import State
 from ..heads import Request, Response, read_lines, read_request
@@ -96,6 +96,7 @@ class WebSocket(_aiowebsocket.Blocking):
 
         A thread that waits in ``recv`` comes back with ``ConnectionClosed``. How it ended stands in ``close_code`` and ``close_reason``.
         """
+        check_close(code, reason)
         was_closed = self.is_closed
         super().close(code, reason)
         if not was_closed:
