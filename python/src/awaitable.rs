@@ -31,6 +31,9 @@ pub(crate) trait Operation: Sized + 'static {
     /// What was called, for messages.
     const CALL: &'static str;
 
+    /// What a coroutine of Python would have as its `__qualname__`, which asyncio shows of a task.
+    fn name(&self) -> &'static CStr;
+
     /// Whether its steps drop a `Py` where all goes well, so that pyo3 is told of each that this thread holds the interpreter's lock. Told all
     /// the same, each step of an operation took some 75 instructions more.
     const DROPS: bool = true;
@@ -124,6 +127,7 @@ impl AwaitableType {
             (ffi::Py_tp_iternext, next::<T> as ffi::iternextfunc as *mut c_void),
             (ffi::Py_am_await, itself as ffi::unaryfunc as *mut c_void),
             (ffi::Py_am_send, am_send::<T> as SendFunction as *mut c_void),
+            (ffi::Py_tp_getset, names(name::<T>)),
             // The type keeps a pointer to its methods for as long as it lives, which is for ever.
             (ffi::Py_tp_methods, Box::leak(Box::new(methods)).as_mut_ptr().cast()),
         ];
@@ -326,6 +330,38 @@ unsafe extern "C" fn close<T: Operation>(
         unsafe { object::<T>(slf) }.give_up(py);
         Ok(py.None().into_ptr())
     })
+}
+
+/// How much of a name an attribute has.
+const WHOLE: usize = 0;
+const LAST: usize = 1;
+
+/// The attributes with the names of what was called. The type keeps a pointer to them, as to its methods.
+#[cold]
+fn names(get: ffi::getter) -> *mut c_void {
+    let named = |attribute: &'static CStr, part: usize| ffi::PyGetSetDef {
+        name: attribute.as_ptr(),
+        get: Some(get),
+        closure: part as *mut c_void,
+        ..ffi::PyGetSetDef::default()
+    };
+    let names = [named(c"__qualname__", WHOLE), named(c"__name__", LAST), ffi::PyGetSetDef::default()];
+    Box::leak(Box::new(names)).as_mut_ptr().cast()
+}
+
+unsafe extern "C" fn name<T: Operation>(slf: *mut ffi::PyObject, part: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this with an object of this type, which it holds meanwhile.
+    let whole = unsafe { object::<T>(slf) }.operation.name();
+    text(whole, part as usize)
+}
+
+/// A name, or what stands behind its dot.
+#[cold]
+fn text(whole: &'static CStr, part: usize) -> *mut ffi::PyObject {
+    let dot = whole.to_bytes().iter().position(|byte| *byte == b'.');
+    let begin = if part == WHOLE { 0 } else { dot.map_or(0, |dot| dot + 1) };
+    // SAFETY: text that never goes away, from within it to its end.
+    unsafe { ffi::PyUnicode_FromString(whole.as_ptr().add(begin)) }
 }
 
 unsafe extern "C" fn itself(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {

@@ -25,6 +25,10 @@ impl Operation for Panics {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Panics";
     const CALL: &'static str = "panics()";
 
+    fn name(&self) -> &'static std::ffi::CStr {
+        c"Panics"
+    }
+
     fn awaitable_type(globals: &Globals) -> &AwaitableType {
         &globals.panics
     }

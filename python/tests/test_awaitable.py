@@ -664,6 +664,22 @@ async def test_repr_of_a_task(link):
     await task
 
 
+NAMES = {
+    "anext()": "WebSocket.__anext__", "batches()": "Batches.__anext__",
+    **{call: f"WebSocket.{call[:-2]}" for call in CALLS if call not in ("anext()", "batches()")},
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_task_shows_what_was_called(link, call):
+    awaitable = CALLS[call](link.ws)
+    assert (awaitable.__qualname__, awaitable.__name__) == (NAMES[call], NAMES[call].rpartition(".")[2])
+    task = asyncio.ensure_future(awaitable)
+    assert f" coro=<{NAMES[call]}()" in repr(task)
+    task.cancel()
+    await asyncio.wait([task])
+
+
 async def test_recv_many_and_batches_wait_as_recv_does(server):
     link = await Link.open(server)
     for call in (link.ws.recv_many, link.ws.batches().__anext__):

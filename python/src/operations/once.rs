@@ -22,6 +22,8 @@ pub(crate) trait Beginning: Sized + 'static {
     const TYPE: &'static std::ffi::CStr;
     /// As for [`Operation`].
     const CALL: &'static str;
+    /// What [`Operation::name`] gives.
+    const NAME: &'static std::ffi::CStr;
 
     /// Its type.
     fn awaitable_type(globals: &Globals) -> &AwaitableType;
@@ -39,6 +41,10 @@ impl<B> Once<B> {
 impl<B: Beginning> Operation for Once<B> {
     const TYPE: &'static std::ffi::CStr = B::TYPE;
     const CALL: &'static str = B::CALL;
+
+    fn name(&self) -> &'static std::ffi::CStr {
+        B::NAME
+    }
 
     fn awaitable_type(globals: &Globals) -> &AwaitableType {
         B::awaitable_type(globals)
@@ -71,6 +77,7 @@ pub(crate) struct Ping;
 impl Beginning for Ping {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Ping";
     const CALL: &'static str = "ping()";
+    const NAME: &'static std::ffi::CStr = c"WebSocket.ping";
 
     fn awaitable_type(globals: &Globals) -> &AwaitableType {
         &globals.ping
@@ -96,6 +103,7 @@ pub(crate) struct Close {
 impl Beginning for Close {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Close";
     const CALL: &'static str = "close()";
+    const NAME: &'static std::ffi::CStr = c"WebSocket.close";
 
     fn awaitable_type(globals: &Globals) -> &AwaitableType {
         &globals.close
@@ -114,6 +122,7 @@ pub(crate) struct Closed;
 impl Beginning for Closed {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.Closed";
     const CALL: &'static str = "wait_closed()";
+    const NAME: &'static std::ffi::CStr = c"WebSocket.wait_closed";
 
     fn awaitable_type(globals: &Globals) -> &AwaitableType {
         &globals.closed

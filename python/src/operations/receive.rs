@@ -186,6 +186,16 @@ impl Operation for Receive {
     const CALL: &'static str = "recv()";
     const DROPS: bool = false;
 
+    fn name(&self) -> &'static std::ffi::CStr {
+        match self.wants {
+            Wants::One => c"WebSocket.recv",
+            Wants::Next => c"WebSocket.__anext__",
+            Wants::Many(_) => c"WebSocket.recv_many",
+            Wants::NextMany(_) => c"Batches.__anext__",
+            Wants::Part => c"WebSocket._recv_part",
+        }
+    }
+
     fn awaitable_type(globals: &Globals) -> &AwaitableType {
         &globals.receive
     }

@@ -106,6 +106,10 @@ impl Operation for Send {
     const CALL: &'static str = "send()";
     const DROPS: bool = false;
 
+    fn name(&self) -> &'static std::ffi::CStr {
+        c"WebSocket.send"
+    }
+
     fn awaitable_type(globals: &Globals) -> &AwaitableType {
         &globals.send
     }
@@ -196,6 +200,10 @@ impl From<PyErr> for Stop {
 impl Operation for SendMany {
     const TYPE: &'static std::ffi::CStr = c"aiowebsocket._aiowebsocket.SendMany";
     const CALL: &'static str = "send_many()";
+
+    fn name(&self) -> &'static std::ffi::CStr {
+        c"WebSocket.send_many"
+    }
 
     fn awaitable_type(globals: &Globals) -> &AwaitableType {
         &globals.send_many
