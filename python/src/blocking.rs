@@ -247,11 +247,13 @@ impl Blocking {
         })
     }
 
+    /// Whether messages can be sent.
     #[getter]
     fn is_open(&self, py: Python<'_>) -> bool {
         py.detach(|| self.ws.is_open())
     }
 
+    /// Whether the connection is over.
     #[getter]
     fn is_closed(&self, py: Python<'_>) -> bool {
         py.detach(|| self.ws.has_ended())
@@ -287,21 +289,25 @@ impl Blocking {
         py.detach(|| self.ws.queued())
     }
 
+    /// Messages that were received: given to a receiver, or kept for one.
     #[getter]
     fn messages_received(&self) -> u64 {
         self.counters.messages_received()
     }
 
+    /// Bytes that were read behind the opening handshake, frame headers and control frames among them.
     #[getter]
     fn bytes_received(&self) -> u64 {
         self.counters.bytes_received()
     }
 
+    /// Messages that were sent or wait to be written.
     #[getter]
     fn messages_sent(&self) -> u64 {
         self.counters.messages_sent()
     }
 
+    /// Bytes that were written behind the opening handshake, frame headers and control frames among them.
     #[getter]
     fn bytes_sent(&self) -> u64 {
         self.counters.bytes_sent()

@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 import aiowebsocket
+import aiowebsocket.sync
 from friendly import serving
 from support import PATIENCE, arrived, close, run_python, text
 from tls import Server as TlsServer, server_context
@@ -100,6 +101,14 @@ def test_the_table_of_exceptions_is_right():
             known = {"asyncio.QueueFull": asyncio.QueueFull}.get(base) or getattr(aiowebsocket, base, None)
             known = known or getattr(__import__("builtins"), base)
             assert issubclass(getattr(aiowebsocket, name), known), (name, base)
+
+
+def test_what_the_face_for_threads_has_not():
+    (told,) = re.findall(r"What it has not: (.*?), and connecting again", (ROOT / "docs/python.md").read_text(), re.DOTALL)
+    missing = set(dir(aiowebsocket.WebSocket)) - set(dir(aiowebsocket.sync.WebSocket))
+    assert sorted(re.findall(r"`(\w+)`", told)) == sorted(name for name in missing if not name.startswith("_"))
+    for face in (aiowebsocket.WebSocket, aiowebsocket.sync.WebSocket):
+        assert [name for name in dir(face) if not name.startswith("_") and not getattr(face, name).__doc__] == []
 
 
 def test_the_figure_of_modules():
