@@ -238,7 +238,8 @@ class connect:
     ``process_exception``
         In ``async for``, ``process_exception(error)`` decides what becomes of a failed attempt or a connection that ended: ``None`` connects
         again, an exception is raised. By default what would fail in the same way again is raised: a refusal (4xx but for 408, 425 and
-        429), a certificate that is not trusted, a close code that complains of us.
+        429), a certificate that is not trusted, a close code that complains of us, and as ``ProtocolError`` a server that broke the
+        protocol (1002, 1007) or sent a message over ``max_size`` (1009).
     ``reconnect_delays``
         In ``async for``, ``reconnect_delays()`` gives the seconds before the first, second, ... attempt after each connection, as
         ``lambda: itertools.repeat(2)`` does. Where they end, the last error is raised; a server that asks for more gets it. Default: 0 to 5,

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 
 import aiowebsocket
-from aiowebsocket import ConnectionClosed, ConnectionClosedError, InvalidStatus
+from aiowebsocket import ConnectionClosed, ConnectionClosedError, InvalidStatus, ProtocolError
 from support import close, text
 
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 100\r\nContent-Length: 0\r\n\r\n"
@@ -76,6 +76,28 @@ async def test_what_would_fail_in_the_same_way_is_raised(server, naps, answer):
             await ws.wait_closed()
     await serving
     assert naps == []
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"\xf0\0", 1002), (text(b"\xff"), 1007), (text("a" * 11), 1009)])
+async def test_a_server_that_breaks_the_protocol_is_not_asked_again(server, naps, answer, code):
+    serving = asyncio.ensure_future(serve(server, answer))
+    with pytest.raises(ProtocolError) as caught:
+        async for ws in aiowebsocket.connect(server.uri, max_size=10):
+            await ws.wait_closed()
+    assert caught.value.code == code
+    await serving
+    assert naps == []
+
+    serving = asyncio.ensure_future(serve(server, answer, text("in")))
+    async with again(server.uri, max_size=10, process_exception=lambda error: None) as feed:
+        async for ws in feed:
+            try:
+                assert await ws.recv() == "in"
+                break
+            except ProtocolError:
+                pass
+    await serving
+    assert len(naps) == 1
 
 
 async def test_process_exception_decides(server, naps):
