@@ -350,7 +350,8 @@ class connect:
                 ended = ws._closed_error()
                 delays = self._delays()
                 delay = self._judge(ended, retries.failed(None, ws.close_code), delays)
-                told = f"ended ({ws.close_code}): {ended}"
+                # It has the code.
+                told = f"ended: {ended}"
             # What a peer gave as its reason makes no second line.
             self._logger.info("%s: %s: again in %.1f s", self._address, repr(told)[1:-1], delay)
             await asyncio.sleep(delay)

@@ -148,8 +148,8 @@ async def test_the_log_says_where_and_why(server, naps, caplog):
     await serving
     refused, broken, restarts = (line.rpartition(": again in ")[0] for line in caplog.messages)
     assert refused.startswith(f"{address}?…: ") and "503" in refused
-    assert broken == f"{address}?…: ended (1006): the peer ended the connection without a Close frame (1006)"
-    assert restarts.startswith(f"{address}?…: ended (1012): the connection was closed: 1012 ")
+    assert broken == f"{address}?…: ended: the peer ended the connection without a Close frame (1006)"
+    assert restarts.startswith(f"{address}?…: ended: the connection was closed: 1012 ")
     assert restarts.endswith("soon\\nFORGED")
     assert "secret" not in caplog.text
 
@@ -170,7 +170,7 @@ async def test_the_log_says_that_the_peer_was_silent(server, naps, caplog):
                     break
     await silent
     (line,) = caplog.messages
-    assert line.startswith(f"{server.uri}: ended (1006): the peer is silent: no byte came within ping_timeout after a ping")
+    assert line.startswith(f"{server.uri}: ended: the peer is silent: no byte came within ping_timeout after a ping")
 
 
 async def test_delays_of_the_program(server, naps):
