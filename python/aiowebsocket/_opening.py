@@ -35,24 +35,36 @@ def _fingerprint(given: str | bytes) -> bytes:
 class TLS:
     """Whom ``wss://`` trusts, and who this client is: for ``connect(uri, tls=TLS(...))``.
 
-    Connections that share one share its sessions too. Raises ``TLSError`` for a file that cannot be used.
+    ``ca_file``
+        A file of PEM certificates that are trusted beside the operating system's: a private CA, or a server's own certificate.
+        Default ``None``: the system's alone.
+    ``only_ca_file``
+        Trusts those of ``ca_file`` alone, so that no public CA vouches for your server. Default ``False``.
+    ``crl_file``
+        A PEM file of lists of revoked certificates; needs ``only_ca_file``. Default ``None``: no list is asked.
+    ``certificate``, ``key``
+        Files: a PEM certificate to be shown to a server that asks for one, its chain behind it; and its key, in the same file unless ``key``
+        names another. Default ``None``: nothing is shown.
+    ``fingerprint``
+        Trusts exactly the certificate with this SHA-256 (or one of several), whoever signed it and whatever its dates say: 32 bytes, or 64
+        hexadecimal digits with or without colons. Default ``()``: signature, name and dates decide.
+    ``verify``
+        ``False`` takes any certificate of any server: whoever sits in between reads and writes everything. Default ``True``.
+    ``only_tls13``
+        TLS 1.3 and nothing older. Default ``False``: TLS 1.2 too, for servers that have no other.
+
+    Connections that share one ``TLS`` resume each other's sessions. Raises ``ValueError`` for options that exclude each other, ``TLSError``
+    for a file that cannot be used.
     """
 
     _: KW_ONLY
-    #: PEM certificates that are trusted beside the operating system's: a private CA, or a server's own certificate.
     ca_file: str | PathLike[str] | None = None
-    #: Trusts those alone.
     only_ca_file: bool = False
-    #: A PEM list of revoked certificates; needs ``only_ca_file``.
     crl_file: str | PathLike[str] | None = None
-    #: A PEM certificate to be shown to the server, its chain behind it; and its key, in the same file unless ``key`` names another.
     certificate: str | PathLike[str] | None = None
     key: str | PathLike[str] | None = None
-    #: Trusts exactly the certificate with this SHA-256 (or one of these), whoever signed it and whatever its dates say.
     fingerprint: str | bytes | Iterable[str | bytes] = ()
-    #: ``False`` takes any certificate of any server: whoever sits in between reads and writes everything.
     verify: bool = True
-    #: TLS 1.3 and nothing older.
     only_tls13: bool = False
     _tls: _aiowebsocket.Tls = field(init=False, repr=False, compare=False)
 

@@ -3,6 +3,7 @@
 import inspect
 import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,18 @@ def test_deflate():
 def test_the_documentation_has_every_option():
     told = re.findall(r"^``(.*)``$", inspect.getdoc(aiowebsocket.connect), re.MULTILINE)
     assert {name for line in told for name in line.split("``, ``")} == CONNECT.keys() - {"uri"}
+
+
+@pytest.mark.parametrize("options", [aiowebsocket.TLS, aiowebsocket.Deflate])
+def test_help_and_the_page_have_the_options_of(options):
+    shown = {name: parameter.default for name, parameter in inspect.signature(options).parameters.items()}
+    told = re.findall(r"^``(.*)``$", inspect.getdoc(options), re.MULTILINE)
+    assert [name for line in told for name in line.split("``, ``")] == list(shown)
+    page = (Path(__file__).parents[2] / "docs/python.md").read_text()
+    _, _, table = page.partition(f"| `{options.__name__}(…)` | default | |\n|---|---|---|\n")
+    rows = [row.split(" | ") for row in table.partition("\n\n")[0].splitlines()]
+    told = {name: default.strip("`") for names, default, _ in rows for name in re.findall(r"`(\w+)`", names)}
+    assert told == {name: str(default) for name, default in shown.items()}
 
 
 def test_the_documentation_names_them():
