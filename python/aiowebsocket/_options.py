@@ -234,6 +234,11 @@ class Asked:
             None if compression is None else asdict(_deflate(compression)),
         )
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of ``secret_headers``, in lower case."""
+        return frozenset(name.lower() for name, _ in self.headers["secret_headers"])
+
     def opening(self) -> _aiowebsocket.Opening:
         opening = _aiowebsocket.Opening(self.uri)
         for option, lines in self.headers.items():

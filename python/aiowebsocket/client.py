@@ -41,9 +41,10 @@ if TYPE_CHECKING:
 class WebSocket(_aiowebsocket.Connection):
     """An open connection, as ``connect`` gives it. Use it in the event loop that opened it."""
 
-    __slots__ = ("_request", "_response", "_logger", "_half")
+    __slots__ = ("_request", "_secrets", "_response", "_logger", "_half")
 
     _request: bytes
+    _secrets: frozenset[str]
     _response: tuple[int, str]
     _logger: _Logger
     #: The beginning of a character, of a text that is received in parts.
@@ -57,7 +58,7 @@ class WebSocket(_aiowebsocket.Connection):
     @property
     def request(self) -> Request:
         """What the server was asked for: ``path`` and ``headers``."""
-        return read_request(self._request)
+        return read_request(self._request, self._secrets)
 
     @property
     def response(self) -> Response:
@@ -289,6 +290,7 @@ class connect:
             raise TypeError("on_message is called, not awaited: give a plain function, which may create a task")
         lines = {"additional_headers": additional_headers, "headers": headers, "secret_headers": secret_headers}
         self._request = Asked.of(uri, lines, origin, user_agent_header, subprotocols, compression)
+        self._secrets = self._request.secrets
         # Mistakes are told at once.
         opening = self._request.opening()
         self._opening: _aiowebsocket.Opening | None = opening
@@ -411,6 +413,7 @@ class connect:
         )
         status, lines = opened.response
         ws._request = connecting.request
+        ws._secrets = self._secrets
         ws._response = status, "\n".join(f"{name}:{value}" for name, value in lines)
         ws._logger = self._logger
         ws._half = b""

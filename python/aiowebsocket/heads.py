@@ -6,13 +6,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 
+#: What says who somebody is: a ``repr`` goes into logs and reports, and is no place for it.
+_SECRET = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie"))
+_HIDDEN = "…"
+
+
 class Headers(Mapping[str, str]):
-    """Header lines in their order. A name is found in any case; lines of the same name are joined by ``", "`` (RFC 9110 5.2)."""
+    """Header lines in their order. A name is found in any case; lines of the same name are joined by ``", "`` (RFC 9110 5.2).
 
-    __slots__ = ("_lines",)
+    ``repr`` hides the values of ``Authorization``, ``Proxy-Authorization``, ``Cookie``, ``Set-Cookie`` and of ``secret_headers``.
+    """
 
-    def __init__(self, lines: list[tuple[str, str]]) -> None:
+    __slots__ = ("_lines", "_secrets")
+
+    def __init__(self, lines: list[tuple[str, str]], secrets: frozenset[str] = frozenset()) -> None:
         self._lines = lines
+        self._secrets = secrets
 
     def __getitem__(self, name: str) -> str:
         values = self.get_all(name)
@@ -39,16 +48,22 @@ class Headers(Mapping[str, str]):
         return list(self._lines)
 
     def __repr__(self) -> str:
-        return f"Headers({self._lines!r})"
+        hidden = _SECRET | self._secrets
+        shown = [(name, _HIDDEN if name.lower() in hidden else value) for name, value in self._lines]
+        return f"Headers({shown!r})"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the server was asked for."""
+    """What the server was asked for. ``repr`` hides the query, and what ``Headers`` hides."""
 
     #: Path and query.
     path: str
     headers: Headers
+
+    def __repr__(self) -> str:
+        path, query, _ = self.path.partition("?")
+        return f"Request(path={path + query + (_HIDDEN if query else '')!r}, headers={self.headers!r})"
 
 
 @dataclass(frozen=True)
@@ -61,13 +76,13 @@ class Response:
     body: bytes = b""
 
 
-def read_request(head: bytes) -> Request:
-    """A request that we sent."""
+def read_request(head: bytes, secrets: frozenset[str]) -> Request:
+    """A request that we sent, and the names of its ``secret_headers``."""
     first, *lines = head.decode("utf-8").rstrip("\r\n").split("\r\n")
-    return Request(first.split(" ")[1], read_lines("\n".join(lines)))
+    return Request(first.split(" ")[1], read_lines("\n".join(lines), secrets))
 
 
-def read_lines(lines: str) -> Headers:
+def read_lines(lines: str, secrets: frozenset[str] = frozenset()) -> Headers:
     """Header lines as a connection keeps them: one ``str``, because few are ever asked for and each object costs memory."""
     pairs = (line.partition(":") for line in lines.split("\n") if line)
-    return Headers([(name, value.strip(" \t")) for name, _, value in pairs])
+    return Headers([(name, value.strip(" \t")) for name, _, value in pairs], secrets)

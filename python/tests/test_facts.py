@@ -100,6 +100,26 @@ def test_headers():
     assert repr(headers) == "Headers([('A', '1'), ('b', '2'), ('a', '3')])"
 
 
+async def test_what_is_secret_is_not_shown(server):
+    headers = {"Authorization": "Bearer hunter2", "Cookie": "a=hunter2", "X-Client": "mine"}
+    opening = asyncio.ensure_future(_opened(aiowebsocket.connect(
+        f"{server.uri}?token=hunter2", headers=headers, secret_headers={"X-Api-Key": "hunter2"})))
+    peer = await server.accept()
+    await peer.answer("Set-Cookie: b=hunter2", "X-Server: theirs")
+    ws = await opening
+    shown = repr(ws.request)
+    assert shown.startswith("Request(path='/feed?…', headers=Headers([")
+    for line in ["('Authorization', '…')", "('Cookie', '…')", "('X-Api-Key', '…')", "('X-Client', 'mine')"]:
+        assert line in shown
+    assert "('set-cookie', '…'), ('x-server', 'theirs')" in repr(ws.response)
+    assert "hunter2" not in shown + repr(ws.response) + repr(ws.request.headers)
+    assert ws.request.path == "/feed?token=hunter2"
+    assert (ws.request.headers["X-Api-Key"], ws.response.headers["Set-Cookie"]) == ("hunter2", "b=hunter2")
+    assert dict(ws.request.headers)["authorization"] == "Bearer hunter2"
+    peer.shut()
+    await ws.wait_closed()
+
+
 async def test_a_refusal_has_its_response(server):
     connecting = asyncio.ensure_future(_opened(aiowebsocket.connect(server.uri)))
     peer = await server.accept()

@@ -696,6 +696,7 @@ def test_what_is_asked_for_and_answered():
         ws = connect(
             server.uri,
             headers={"X-Client": "mine", "User-Agent": None},
+            secret_headers={"X-Api-Key": "hunter2"},
             origin="https://example.com",
             subprotocols=["json", "cbor"],
             close_timeout=0.1,
@@ -704,6 +705,7 @@ def test_what_is_asked_for_and_answered():
         assert ws.compression is None and ws.tls is None
         assert ws.request.path == "/feed"
         assert ws.request.headers["X-Client"] == "mine" and "User-Agent" not in ws.request.headers
+        assert ws.request.headers["X-Api-Key"] == "hunter2" and "hunter2" not in repr(ws.request)
         assert ws.response.status_code == 101
         assert ws.response.headers.get_all("x-cookie") == ["a", "b"]
         assert ws.remote_address == ("127.0.0.1", server.port)

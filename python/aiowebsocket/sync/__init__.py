@@ -39,9 +39,10 @@ class WebSocket(_aiowebsocket.Blocking):
     that call waits for. The interpreter's lock is free meanwhile, and Ctrl-C ends the wait of the main thread; no message is lost by that.
     """
 
-    __slots__ = ("_logger", "_parts", "_parts_of", "_half")
+    __slots__ = ("_logger", "_secrets", "_parts", "_parts_of", "_half")
 
     _logger: _Logger
+    _secrets: frozenset[str]
     #: Held by the thread that sends a message in parts.
     _parts: threading.Lock
     #: Which one that is.
@@ -54,6 +55,7 @@ class WebSocket(_aiowebsocket.Blocking):
         ws._logger = logger
         ws._parts = threading.Lock()
         ws._parts_of = None
+        ws._secrets = frozenset()
         ws._half = b""
         return ws
 
@@ -65,7 +67,7 @@ class WebSocket(_aiowebsocket.Blocking):
     @property
     def request(self) -> Request:
         """What the server was asked for: ``path`` and ``headers``."""
-        return read_request(self._request)
+        return read_request(self._request, self._secrets)
 
     @property
     def response(self) -> Response:
@@ -222,6 +224,7 @@ def connect(
         server_hostname=server_hostname,
         tell=tell,
     )
+    ws._secrets = request.secrets
     if tell is not None:
         logger.debug("%r is open", ws)
     return ws
