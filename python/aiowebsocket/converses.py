@@ -94,8 +94,8 @@ class AioWebSocket:
         if not (ssl is None or isinstance(ssl, (bool, tls.SSLContext))):
             raise TypeError(f"ssl is True, False or an SSLContext, and this is {type(ssl).__name__}")
         self.uri = uri
-        self.headers = [] if headers is None else headers if isinstance(headers, (list, Mapping, str)) else list(headers)
-        self.union_header = union_header if union_header is not None else {}
+        self.headers: Headers = [] if headers is None else headers if isinstance(headers, (list, Mapping, str)) else list(headers)
+        self.union_header: Mapping[str, object] = union_header if union_header is not None else {}
         self.timeout = timeout
         self.read_timeout = read_timeout
         self.ssl = ssl
@@ -185,7 +185,7 @@ class Converse:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, maxsize: int = 2**16) -> None:
         self.reader: asyncio.StreamReader | None = reader
         self.writer: asyncio.StreamWriter | None = writer
-        self.frame = Frames(reader, writer)
+        self.frame: Frames = Frames(reader, writer)
 
     @classmethod
     def _on(cls, link: SocketLink, read_timeout: float | None) -> Converse:

@@ -105,4 +105,4 @@ else:
     CloseCode = _CloseCode("CloseCode", _aiowebsocket._close_codes(), module=__name__)
 
 #: The named codes that may stand in a Close frame.
-StatusCodes = [int(code) for code in CloseCode if code.may_be_sent]
+StatusCodes: list[int] = [int(code) for code in CloseCode if code.may_be_sent]

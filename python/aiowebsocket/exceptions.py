@@ -131,7 +131,7 @@ class ConnectionClosed(WebSocketException, ConnectionError, asyncio.IncompleteRe
     """
 
     partial = b""
-    expected = None
+    expected: int | None = None
 
     def __init__(self, message: str, code: int | None, reason: str) -> None:
         # Not IncompleteReadError's: what is missing is not a number of bytes.

@@ -614,6 +614,10 @@ async def test_recv_timeout(link):
     link.peer.say(text("a"), text("b"))
     assert await link.ws.recv(timeout=10) == "a"
     assert await link.ws.recv(-1) == "b", "what is there needs no time"
+    link.peer.say(text("c"))
+    assert await link.ws.recv(10, False) == b"c"
+    with pytest.raises(TypeError, match="timeout and decode, and nothing else"):
+        link.ws.recv(10, False, 1)
 
 
 async def test_the_time_limit_of_a_wait_that_is_over_is_over(link):

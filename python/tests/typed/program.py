@@ -28,6 +28,8 @@ async def main() -> None:
         assert_type(await ws.recv(), str | bytes)
         assert_type(await ws.recv(timeout=1, decode=True), str)
         assert_type(await ws.recv(decode=False), bytes)
+        assert_type(await ws.recv(5, True), str)
+        assert_type(await ws.recv(None, False), bytes)
         assert_type(ws.recv_nowait(), str | bytes | None)
         assert_type(await ws.recv_many(10), list[str | bytes])
         async for batch in ws.batches():
@@ -66,6 +68,8 @@ def threads() -> None:
         assert_type(ws.recv(), str | bytes)
         assert_type(ws.recv(timeout=1, decode=True), str)
         assert_type(ws.recv(decode=False), bytes)
+        assert_type(ws.recv(5, True), str)
+        assert_type(ws.recv(None, False), bytes)
         for message in ws:
             assert_type(message, str | bytes)
         for part in ws.recv_streaming():
