@@ -615,6 +615,8 @@ def test_not_here():
     assert "data" not in inspect.signature(aiowebsocket.WebSocket.ping).parameters
     with pytest.raises(TypeError, match="max_size"):
         aiowebsocket.connect("ws://127.0.0.1/", max_size=(1000, 100))
+    for face in aiowebsocket.WebSocket, aiowebsocket.sync.WebSocket:
+        assert face.__dictoffset__ == 0 and face.__weakrefoffset__ != 0
     here = set(dir(aiowebsocket.exceptions))
     for name in "InvalidMessage", "InvalidHeader", "InvalidUpgrade", "NegotiationError", "SecurityError", "TooManyHeaders", "InvalidProxyMessage":
         assert hasattr(websockets.exceptions, name) and name not in here and f"`{name}`" in told
