@@ -113,7 +113,8 @@ impl Blocking {
     ///
     /// With ``timeout``, ``ReceiveTimeout`` after so many seconds without one; 0 or less does not wait.
     /// ``decode=False`` gives ``bytes`` for text too, ``decode=True`` gives ``str`` for binary too.
-    /// Raises ``ConnectionClosed`` at the end.
+    /// Raises ``ConnectionClosed`` at the end. The peer's Close, or what it broke, is told when TCP has ended too, at most
+    /// ``close_timeout`` later.
     #[pyo3(signature = (timeout=None, decode=None))]
     fn recv<'py>(
         &self,

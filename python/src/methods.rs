@@ -28,7 +28,8 @@ pub(crate) fn add_to(kind: &Bound<'_, PyType>) -> PyResult<()> {
         nothing.\n\
         ``decode=False`` gives ``bytes`` for text too, which is what a JSON parser wants; ``decode=True`` gives ``str`` for binary\n\
         too, or ``UnicodeDecodeError``, and then the message is still there.\n\
-        Raises ``ConnectionClosed`` at the end, and ``ConcurrencyError`` while another task waits here.",
+        Raises ``ConnectionClosed`` at the end, and ``ConcurrencyError`` while another task waits here. The peer's Close, or what it\n\
+        broke, is told when TCP has ended too, at most ``close_timeout`` later.",
     )?;
     add_method(
         kind,
