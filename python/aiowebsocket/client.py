@@ -355,7 +355,7 @@ class connect:
                 # It has the code.
                 told = f"ended: {ended}"
             # What a peer gave as its reason makes no second line.
-            self._logger.info("%s: %s: again in %.1f s", self._address, repr(told)[1:-1], delay)
+            self._logger.info("%s: %s: again in %.1f s", self._address, _on_one_line(told), delay)
             await asyncio.sleep(delay)
 
     def _delays(self) -> Iterator[float] | None:
@@ -438,6 +438,10 @@ class connect:
 
     def _tell(self, at: float, milestone: str) -> None:
         self._logger.debug("%.3f s: %s", at, milestone)
+
+
+def _on_one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _can_watch(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bool:

@@ -88,7 +88,7 @@ pub(crate) const INCOMPLETE: &str = "a message could not be completed";
 /// Our Close frame says that a message could not be completed, and the peer's has not come.
 #[cold]
 pub(crate) fn incomplete(py: Python<'_>) -> PyErr {
-    told(py, Some(1011), "", Some(INCOMPLETE.to_owned()), "error", None)
+    told(py, Some(1011), "", Some(format!("{INCOMPLETE} (1011)")), "error", None)
 }
 
 /// Whether this is the error of a connection that was closed without complaint.

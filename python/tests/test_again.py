@@ -150,7 +150,7 @@ async def test_the_log_says_where_and_why(server, naps, caplog):
     assert refused.startswith(f"{address}?…: ") and "503" in refused
     assert broken == f"{address}?…: ended: the peer ended the connection without a Close frame (1006)"
     assert restarts.startswith(f"{address}?…: ended: the connection was closed: 1012 ")
-    assert restarts.endswith("soon\\nFORGED")
+    assert restarts.endswith('"soon\\nFORGED"')
     assert "secret" not in caplog.text
 
 
