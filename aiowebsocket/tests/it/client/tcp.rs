@@ -492,7 +492,7 @@ async fn a_peer_that_breaks_the_rules_is_told_and_named() {
         (
             b"\x82\x7f\0\0\0\0\x10\0\0\0",
             1009,
-            "the peer announced a frame of 268435456 bytes; the limit is 67108864",
+            "the peer announced a frame of 268435456 bytes; the limit is 67108864 (1009)",
         ),
     ] {
         let (tell, hear) = tokio::sync::oneshot::channel();
