@@ -117,7 +117,8 @@ Options:
           And tries again where the first connection fails. What standard input says is sent once:
           to the connection that is there, or to the next. An error that would come again ends it: a
           refusal (4xx but for 408, 425 and 429), a certificate that is not trusted, a complaint of
-          the server about what was sent. Retry-After and the close codes 1012 and 1013 are heeded.
+          the server about what was sent, a server that breaks the protocol or sends a message over
+          64 MiB. Retry-After and the close codes 1012 and 1013 are heeded.
 
   -v, --verbose
           Tells every step of opening and closing, with its time, on standard error
