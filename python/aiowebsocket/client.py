@@ -30,7 +30,7 @@ _LOGGER = logging.getLogger("aiowebsocket")
 _FIRST_DELAY = 5.0
 
 #: What a connection is closed with where a message in parts fails. By these words the extension knows that nobody called ``close``.
-INCOMPLETE = "a message could not be completed"
+INCOMPLETE = _aiowebsocket._INCOMPLETE
 
 if TYPE_CHECKING:
     from .fallback import Watcher

@@ -102,6 +102,7 @@ mod _aiowebsocket {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("_INCOMPLETE", crate::errors::INCOMPLETE)?;
         crate::methods::add_to(&module.py().get_type::<Connection>())?;
         crate::globals::Globals::load(module.py())
     }
